@@ -1,0 +1,200 @@
+"""topline.yml: its frame, declared once. Flag > environment (TOPLINE_*) > .env > topline.yml > default.
+
+Each kind of source declares its own settings in its folder (`topline.sources.registry`); here they are plain mappings.
+"""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo, available_timezones
+
+import yaml
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from topline.errors import ConfigError
+
+CONFIG_FILE = "topline.yml"
+_REFERENCE = re.compile(r"\$\{(env|file):([^}]+)\}")
+_PASSWORD = re.compile(r"://[^/@:]*:(?!\$\{)[^@/]+@|\bpassword\s*=\s*(?!\$\{)\S+", re.IGNORECASE)
+
+
+class Settings(BaseModel):
+    """Base of every settings class: unknown names are errors, and each field carries its description."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ResultsSettings(Settings):
+    dsn: str = Field(
+        "embedded:topline",
+        description="Results database: `embedded:NAME` (PostgreSQL that Topline starts itself) or a PostgreSQL DSN. "
+        "A password comes by reference: `${env:NAME}` or `${file:/path}`.",
+    )
+    schema_: str = Field("topline", alias="schema", description="Schema of the result tables. One engine writes it.")
+    swap_fraction: float = Field(
+        0.3,
+        gt=0,
+        le=1,
+        description="From this share of changed rows on, a table is filled beside the old one and swapped.",
+    )
+
+
+class EngineSettings(Settings):
+    batch_rows: int = Field(100_000, ge=1, le=1_000_000, description="Most changes in one batch, when the queue is long.")
+    publish_interval_ms: int = Field(
+        500, ge=0, description="In a backlog, publish no more often than this; when the queue is empty, at once."
+    )
+    compact_after_rows: int = Field(1_000_000, ge=1000, description="Changes in the log before they are folded into a segment.")
+    checkpoint_share: float = Field(
+        0.05,
+        ge=0,
+        le=0.5,
+        description="Share of the time that saving the state for a fast restart may take; 0: at the end only.",
+    )
+
+
+class ApiSettings(Settings):
+    host: Literal["127.0.0.1", "::1"] = Field("127.0.0.1", description="Address that the API binds: loopback only.")
+    port: int = Field(8787, ge=0, le=65535, description="Port of the API. 0 takes a free one.")
+
+
+class Config(Settings):
+    project: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Name of the project: lower case, digits, underscore.")
+    time_zone: str = Field("UTC", description="Business time zone (IANA name): a sale's date is its date there.")
+    currency: str = Field("EUR", pattern=r"^[A-Z]{3}$", description="The one currency; a sale in another is rejected.")
+    models: str = Field(".", description="Folder of the dbt project, relative to this file.")
+    state: str = Field(".topline", description="Folder of log, checkpoints and the embedded PostgreSQL, relative to this file.")
+    vars: dict[str, str | int | bool] = Field(default_factory=dict, description="Variables of the models (`var`), over dbt's.")
+    results: ResultsSettings = Field(default_factory=lambda: ResultsSettings(), description="Where rankings are published.")
+    engine: EngineSettings = Field(default_factory=lambda: EngineSettings(), description="How the live engine works.")
+    api: ApiSettings = Field(default_factory=lambda: ApiSettings(), description="The REST API.")
+    sources: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="Name -> settings of a source; `kind` says which (see docs/sources/)."
+    )
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError(f"{value!r} is not an IANA time zone; write one such as Europe/Rome")
+        return value
+
+
+class Project:
+    """A loaded topline.yml: `config`, and the folders that it names, absolute."""
+
+    def __init__(self, root: Path, config: Config, lines: Mapping[str, int], environment: Mapping[str, str]) -> None:
+        self.root = root
+        self.config = config
+        self.lines = lines
+        self.environment = environment
+
+    @property
+    def state_dir(self) -> Path:
+        return (self.root / self.config.state).resolve()
+
+    @property
+    def models_dir(self) -> Path:
+        return (self.root / self.config.models).resolve()
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.config.time_zone)
+
+    def secret(self, text: str) -> str:
+        """`text` with `${env:NAME}` and `${file:/path}` replaced. ConfigError names a reference that leads nowhere."""
+        return _REFERENCE.sub(lambda match: self._dereference(match[1], match[2]), text)
+
+    def _dereference(self, kind: str, name: str) -> str:
+        if kind == "env":
+            if name not in self.environment:
+                raise ConfigError(
+                    f"environment variable {name} is not set, but {CONFIG_FILE} refers to it: set it, or write it to .env"
+                )
+            return self.environment[name]
+        path = self.root / name
+        try:
+            return path.read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise ConfigError(f"cannot read the secret file {path}: {error.strerror}") from None
+
+
+def load_project(root: Path, flags: Mapping[str, Any] | None = None) -> Project:
+    """The project in `root`. `flags` (dotted name -> value) win over everything. ConfigError lists every fault, with lines."""
+    path = root / CONFIG_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"cannot read {path}: {error.strerror}. `topline init DIR` makes a project; --project names its folder"
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8 text (byte {error.start})") from None
+    document, lines = _parse(path, text)
+    environment = {**{k: v for k, v in dotenv_values(root / ".env").items() if v is not None}, **os.environ}
+    for name, value in {**_overrides(environment), **(flags or {})}.items():
+        _set(document, name.split("."), value)
+    faults = list(_plain_passwords(document, lines, path))
+    try:
+        config = Config.model_validate(document)
+    except ValidationError as error:
+        faults = [_fault(path, lines, dict(item)) for item in error.errors()] + faults
+    if faults:
+        raise ConfigError("\n".join(faults))
+    return Project(root.resolve(), config, lines, environment)
+
+
+def _parse(path: Path, text: str) -> tuple[dict[str, Any], dict[str, int]]:
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        document = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from None
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path}: a mapping is expected at the top, such as `project: sales`")
+    lines: dict[str, int] = {}
+    if node is not None:
+        _note_lines(node, "", lines)
+    return document, lines
+
+
+def _note_lines(node: yaml.Node, prefix: str, lines: dict[str, int]) -> None:
+    if not isinstance(node, yaml.MappingNode):
+        return
+    for key, value in node.value:
+        name = f"{prefix}.{key.value}" if prefix else str(key.value)
+        lines[name] = key.start_mark.line + 1
+        _note_lines(value, name, lines)
+
+
+def _overrides(environment: Mapping[str, str]) -> dict[str, Any]:
+    """TOPLINE_TIME_ZONE -> time_zone; TOPLINE_RESULTS__DSN -> results.dsn; values are read as YAML scalars."""
+    prefix, reserved = "TOPLINE_", {"TOPLINE_PROJECT_DIR"}
+    names = [n for n in environment if n.startswith(prefix) and n not in reserved and not n.startswith("TOPLINE_TEST_")]
+    return {name[len(prefix) :].lower().replace("__", "."): yaml.safe_load(environment[name]) for name in names}
+
+
+def _set(document: dict[str, Any], path: list[str], value: Any) -> None:
+    for part in path[:-1]:
+        document = document.setdefault(part, {})
+    document[path[-1]] = value
+
+
+def _plain_passwords(node: Any, lines: Mapping[str, int], path: Path, name: str = "") -> list[str]:
+    if isinstance(node, dict):
+        return [f for k, v in node.items() for f in _plain_passwords(v, lines, path, f"{name}.{k}" if name else str(k))]
+    if isinstance(node, str) and _PASSWORD.search(node):
+        where = f"{path}:{lines[name]}" if name in lines else str(path)
+        return [f"{where}: {name}: a password in plain text; write ${{env:NAME}} or ${{file:/path}} in its place"]
+    return []
+
+
+def _fault(path: Path, lines: Mapping[str, int], error: Mapping[str, Any]) -> str:
+    name = ".".join(str(part) for part in error["loc"])
+    parent = next((n for n in (name, name.rpartition(".")[0]) if n in lines), "")
+    where = f"{path}:{lines[parent]}" if parent else str(path)
+    shown = "" if error["type"] in {"missing", "extra_forbidden"} else f" (found {error['input']!r})"
+    return f"{where}: {name}: {error['msg']}{shown}"
