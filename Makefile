@@ -1,3 +1,35 @@
-.PHONY: demo test lint
-demo test lint:
-	@echo "not yet"
+# make demo [DURATION=30s]   the whole on this machine, rankings live in the terminal
+# make test                  every test
+.PHONY: help setup demo test test-long lint format lock bench
+
+help:
+	@sed -n 's/^# //p' Makefile
+
+setup:
+	@sh scripts/setup.sh
+
+demo: setup
+	@exec .venv/bin/topline demo $(if $(DURATION),--duration $(DURATION))
+
+test: setup
+	.venv/bin/python -m pytest -m "not long" $(PYTEST)
+
+test-long: setup
+	.venv/bin/python -m pytest $(PYTEST)
+
+lint: setup
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+format: setup
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+lock:
+	.venv/bin/uv lock
+	.venv/bin/uv export --quiet --frozen --no-emit-project --all-groups --format requirements-txt --no-header -o requirements.lock
+
+bench: setup
+	.venv/bin/python -m bench
