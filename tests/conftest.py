@@ -1,0 +1,34 @@
+"""Fixtures that all tests share."""
+
+import itertools
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from topline.embedded import EmbeddedPostgres
+
+
+class Postgres:
+    """The session's PostgreSQL 18. `dsn(prefix)` makes a fresh, empty database at each call and returns its DSN."""
+
+    def __init__(self, server: EmbeddedPostgres) -> None:
+        self.server = server
+        self._numbers = itertools.count(1)
+
+    def dsn(self, prefix: str = "test") -> str:
+        return self.server.dsn(f"{prefix}_{next(self._numbers)}")
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("embedded"))
+    with server:
+        yield Postgres(server)
+    remove(server)
+
+
+def remove(server: EmbeddedPostgres) -> None:
+    """Delete a stopped server's folder, which lies in /var/tmp when we are root and the test's folder is private."""
+    shutil.rmtree(Path(server.place))

@@ -1,0 +1,148 @@
+"""The launcher: shared by processes, stopped by the last of them, alive again after a crash, private by password."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.conftest import remove
+from tests.polling import until
+from topline.embedded import EmbeddedPostgres
+from topline.errors import ConfigError
+
+USER = """
+import sys
+from pathlib import Path
+from topline.embedded import EmbeddedPostgres
+server = EmbeddedPostgres(Path(sys.argv[1]))
+server.start()
+print(server.pid(), flush=True)
+sys.stdin.read()
+server.stop()
+"""
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("state")
+    yield folder
+    remove(EmbeddedPostgres(folder))
+
+
+def other_process(state: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen([sys.executable, "-c", USER, state], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def started(process: subprocess.Popen[str]) -> int:
+    assert process.stdout is not None
+    return int(process.stdout.readline())
+
+
+def value(dsn: str, query: str) -> object:
+    with psycopg.connect(dsn) as connection:
+        row = connection.execute(query).fetchone()
+        return row[0] if row else None
+
+
+def test_a_database_is_made_on_demand_and_serves_logical_replication(state: Path) -> None:
+    with EmbeddedPostgres(state) as server:
+        dsn = server.dsn("shop")
+        assert server.dsn("shop") == dsn
+        assert value(dsn, "SELECT current_database() || current_setting('wal_level')") == "shoplogical"
+        assert value(dsn, "SELECT current_setting('listen_addresses')") == "127.0.0.1"
+    assert server.pid() is None
+
+
+def test_data_and_port_outlive_a_stop(state: Path) -> None:
+    with EmbeddedPostgres(state) as server, psycopg.connect(server.dsn("keep")) as connection:
+        connection.execute("CREATE TABLE IF NOT EXISTS kept AS SELECT 1 AS one")
+        port = server.port
+    with EmbeddedPostgres(state) as server:
+        assert server.port == port
+        assert value(server.dsn("keep"), "SELECT one FROM kept") == 1
+
+
+def test_the_password_is_asked_for_and_lies_in_a_private_file(state: Path) -> None:
+    secret = state / "postgres" / "password"
+    with EmbeddedPostgres(state) as server:
+        right = server.dsn("postgres")
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            psycopg.connect(right.replace(secret.read_text(), "guess"))
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+
+
+def test_the_last_user_stops_the_server(state: Path) -> None:
+    first, second = EmbeddedPostgres(state), EmbeddedPostgres(state)
+    first.start()
+    first.start()
+    second.start()
+    first.stop()
+    first.stop()
+    assert second.pid() is not None
+    second.stop()
+    assert second.pid() is None
+
+
+def test_another_process_shares_the_server_and_a_killed_one_does_not_count(state: Path) -> None:
+    process = other_process(state)
+    pid = started(process)
+    with EmbeddedPostgres(state) as server:
+        assert server.pid() == pid
+        process.kill()
+        process.wait()
+        assert value(server.dsn("postgres"), "SELECT 1") == 1
+    assert server.pid() is None
+
+
+def test_a_server_whose_users_were_all_killed_is_taken_over(state: Path) -> None:
+    process = other_process(state)
+    pid = started(process)
+    process.kill()
+    process.wait()
+    with EmbeddedPostgres(state) as server:
+        assert server.pid() == pid
+    assert server.pid() is None
+
+
+def test_a_killed_server_is_started_again(state: Path) -> None:
+    with EmbeddedPostgres(state) as server:
+        server.dsn("postgres")
+        pid = server.pid()
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: server.pid() is None)
+        assert value(server.dsn("postgres"), "SELECT 1") == 1
+        assert server.pid() not in (None, pid)
+
+
+def test_a_recorded_process_that_is_not_the_server_does_not_stand_in_its_way(state: Path) -> None:
+    with EmbeddedPostgres(state) as server:
+        record = (server.place / "data" / "postmaster.pid").read_text().split("\n", 1)
+    (server.place / "data" / "postmaster.pid").write_text("\n".join([str(os.getpid()), record[1]]))
+    with server:
+        assert value(server.dsn("postgres"), "SELECT 1") == 1
+
+
+def test_a_taken_port_is_replaced(state: Path) -> None:
+    with EmbeddedPostgres(state) as server:
+        other = server.port
+    with socket.socket() as thief:
+        thief.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        thief.bind(("127.0.0.1", other))
+        thief.listen()
+        with server:
+            assert server.port != other
+            assert value(server.dsn("postgres"), "SELECT 1") == 1
+
+
+@pytest.mark.parametrize("name", ["", "Shop", "a-b", "x" * 64, 'a"b'])
+def test_a_name_that_is_no_database_name_is_refused(state: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="not a database name"):
+        EmbeddedPostgres(state).dsn(name)
