@@ -1,0 +1,38 @@
+"""The commands. Each is a few lines over a function below; exit codes are 0, 1 (work failed), 2 (usage), 130 (Ctrl-C)."""
+
+import sys
+
+import typer
+from rich.markup import escape
+
+from topline.cli import demo, inspect, letters, project, run
+from topline.cli.output import err
+from topline.errors import ToplineError
+
+app = typer.Typer(
+    name="topline",
+    help="Sales rankings kept exact: changes of keyed tables in, published rankings in PostgreSQL out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+for module in (project, run, inspect, demo):
+    module.register(app)
+app.add_typer(letters.app, name="dead-letters")
+
+
+def main() -> None:
+    """The entry point: errors raised on purpose become one message and an exit code, never a traceback."""
+    try:
+        app(standalone_mode=True)
+    except ToplineError as error:
+        err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""What of a source's batch is new: replayed prefixes are dropped here, before anything is applied."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+
+from topline.changes import Part, Position, SchemaChange, SourceBatch, Sweep, TableChanges
+
+
+class Admission:
+    """Holds where each partition stands. A transaction that comes in parts is kept until its last part is there."""
+
+    def __init__(self, positions: Mapping[str, Mapping[str, Position]]) -> None:
+        self._positions = {source: dict(partitions) for source, partitions in positions.items()}
+        self._open: dict[str, list[SourceBatch]] = {}
+
+    def admit(self, batch: SourceBatch) -> SourceBatch | None:
+        """The new part of `batch`, merged with its transaction's earlier parts; None while its transaction is open."""
+        earlier = self._open.pop(batch.source, [])
+        if not batch.complete:
+            self._open[batch.source] = [*earlier, batch]
+            return None
+        whole = _merge([*earlier, batch]) if earlier else batch
+        stands = self._positions.setdefault(batch.source, {})
+        parts = tuple(part for part in (_fresh(part, stands) for part in whole.parts) if part is not None)
+        letters = tuple(letter for letter in whole.dead_letters if _is_new(letter.partition, letter.position, stands))
+        stands.update(whole.positions)
+        return replace(whole, parts=parts, dead_letters=letters)
+
+
+def _merge(batches: list[SourceBatch]) -> SourceBatch:
+    last = batches[-1]
+    return replace(
+        last,
+        parts=tuple(part for batch in batches for part in batch.parts),
+        positions={name: at for batch in batches for name, at in batch.positions.items()},
+        dead_letters=tuple(letter for batch in batches for letter in batch.dead_letters),
+        memory={name: value for batch in batches for name, value in batch.memory.items()},
+    )
+
+
+def _is_new(partition: str, at: Position, stands: Mapping[str, Position]) -> bool:
+    return partition not in stands or at > stands[partition]
+
+
+def _fresh(part: Part, stands: Mapping[str, Position]) -> Part | None:
+    if isinstance(part, SchemaChange):
+        return part
+    if isinstance(part, Sweep):
+        return part if _is_new(part.partition or "", part.at, stands) else None  # a TRUNCATE belongs to partition ""
+    if part.partition not in stands:
+        return part
+    hi, lo = stands[part.partition]
+    new = (part.hi > hi) | ((part.hi == hi) & (part.lo > lo))
+    if new.all():
+        return part
+    return _take(part, np.flatnonzero(new)) if new.any() else None
+
+
+def _take(part: TableChanges, rows: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> TableChanges:
+    return TableChanges(
+        part.table,
+        part.partition,
+        part.rows.take(pa.array(rows)),
+        part.ops[rows],
+        part.hi[rows],
+        part.lo[rows],
+        None if part.unchanged is None else part.unchanged[rows],
+    )

@@ -1,0 +1,103 @@
+"""The audit: the models' original SQL, run by DuckDB over the log's tables, compared with the rows in PostgreSQL."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+from topline.log import LogReader
+from topline.models.plan import ModelPlan, ProjectPlan
+from topline.models.scratch import quoted
+from topline.schema import TableSchema
+from topline.sources.base import Source
+
+SHOWN = 5  # differing rows shown per model
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One model or table: rows in truth, rows found, and the first differences in words."""
+
+    name: str
+    epoch: int
+    expected: int
+    found: int
+    missing: int
+    extra: int
+    examples: tuple[str, ...]
+
+    @property
+    def equal(self) -> bool:
+        return not self.missing and not self.extra
+
+
+def audit_results(
+    reader: LogReader,
+    plan: ProjectPlan,
+    epochs: Mapping[str, int],
+    rows: Callable[[str], Iterable[pa.Table]],
+) -> Iterator[Compared]:
+    """Compare each published model's rows in PostgreSQL, `rows(model)`, with its SQL over the log as of `epochs[model]`.
+
+    Epochs and rows must come from one snapshot of the results database.
+    """
+    for epoch in sorted(set(epochs.values())):
+        connection = truth(reader, plan, epoch)
+        for name in (name for name in plan.models if epochs.get(name) == epoch):
+            yield _compare_model(connection, plan.models[name], epoch, rows(name))
+        connection.close()
+
+
+def truth(reader: LogReader, plan: ProjectPlan, epoch: int) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection in which tables (as of `epoch`) and models (their original SQL) are relations."""
+    connection = reader.connect_duckdb(plan.tables, epoch)
+    connection.execute("SET TimeZone = 'UTC'")
+    for name, model in plan.models.items():
+        connection.execute(f"CREATE TEMP TABLE {quoted(name)} AS SELECT * FROM ({model.sql_duckdb})")
+    return connection
+
+
+def _compare_model(
+    connection: duckdb.DuckDBPyConnection, model: ModelPlan, epoch: int, chunks: Iterable[pa.Table]
+) -> Compared:
+    columns = ", ".join(f"CAST({quoted(c.name)} AS {c.type}) AS {quoted(c.name)}" for c in model.schema.columns)
+    connection.execute(f'CREATE OR REPLACE TEMP VIEW "~truth" AS SELECT {columns} FROM {quoted(model.name)}')
+    return _compare(connection, model.schema, epoch, chunks)
+
+
+def _compare(
+    connection: duckdb.DuckDBPyConnection, schema: TableSchema, epoch: int, chunks: Iterable[pa.Table]
+) -> Compared:
+    """`"~truth"` holds what should be there; `chunks` are what is."""
+    found = pa.concat_tables([schema.arrow.empty_table(), *(chunk.select(schema.names).cast(schema.arrow) for chunk in chunks)])
+    connection.register("~found", found)
+    only = {side: _except(connection, *pair) for side, pair in _SIDES.items()}
+    examples = [f"{side}: {row}" for side, rows in only.items() for row in rows.slice(0, SHOWN).to_pylist()]
+    expected = connection.execute('SELECT COUNT(*) FROM "~truth"').fetchone()
+    connection.unregister("~found")
+    assert expected is not None
+    return Compared(schema.name, epoch, expected[0], len(found), len(only["missing"]), len(only["extra"]), tuple(examples))
+
+
+_SIDES = {"missing": ("~truth", "~found"), "extra": ("~found", "~truth")}
+
+
+def _except(connection: duckdb.DuckDBPyConnection, left: str, right: str) -> pa.Table:
+    return connection.execute(f"SELECT * FROM {quoted(left)} EXCEPT ALL SELECT * FROM {quoted(right)}").to_arrow_table()
+
+
+def audit_sources(reader: LogReader, plan: ProjectPlan, sources: Iterable[Source], epoch: int) -> Iterator[Compared]:
+    """Compare each table as the log has it with what its source holds now. Meaningful while the source stands still."""
+    connection = reader.connect_duckdb(plan.tables, epoch)
+    for source in sources:
+        for name, schema in plan.tables.items():
+            prefix, _, table = name.partition(".")
+            if prefix == source.name:
+                connection.execute(f'CREATE OR REPLACE TEMP VIEW "~truth" AS SELECT {_names(schema)} FROM {quoted(name)}')
+                yield _compare(connection, schema, epoch, source.current(table))
+    connection.close()
+
+
+def _names(schema: TableSchema) -> str:
+    return ", ".join(quoted(name) for name in schema.names)

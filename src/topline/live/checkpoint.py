@@ -1,0 +1,56 @@
+"""When the state is saved for a fast restart: at the end, and while running as often as its cost allows."""
+
+import time
+from pathlib import Path
+
+from topline.errors import StateError
+from topline.live.dataflow import Dataflow
+from topline.log import Log
+from topline.models.plan import ProjectPlan
+
+FILE = "checkpoint.bin"
+_EPOCH = "checkpoint_epoch"
+
+
+class Checkpoints:
+    """`share`: the part of the running time that saving may take; 0 saves at the end only."""
+
+    def __init__(self, state_dir: Path, log: Log, dataflow: Dataflow, share: float) -> None:
+        self._path = state_dir / FILE
+        self._log = log
+        self._dataflow = dataflow
+        self._share = share
+        self._saved_epoch = int(log.get(_EPOCH) or -1)
+        self._cost = 0.1
+        self._last = time.monotonic()
+
+    def after_turn(self) -> None:
+        if self._share and time.monotonic() - self._last > max(5.0, self._cost / self._share):
+            self.save()
+
+    def save(self) -> None:
+        """Write the state as of the log's epoch. The file carries its epoch's name, so that a crash leaves a whole one."""
+        epoch = self._log.epoch
+        if epoch == self._saved_epoch:
+            self._last = time.monotonic()
+            return
+        started = time.monotonic()
+        self._dataflow.dump(self._path.with_suffix(f".{epoch}"))
+        self._log.set(_EPOCH, str(epoch))
+        for old in self._path.parent.glob("checkpoint.*"):
+            if old.suffix != f".{epoch}":
+                old.unlink(missing_ok=True)
+        self._saved_epoch = epoch
+        self._last = time.monotonic()
+        self._cost = self._last - started
+
+
+def load_checkpoint(state_dir: Path, log: Log, plan: ProjectPlan) -> tuple[Dataflow, int] | None:
+    """The saved state and its epoch; None where there is none that fits (damaged, of other models): the log is read."""
+    epoch = log.get(_EPOCH)
+    if epoch is None:
+        return None
+    try:
+        return Dataflow.load(plan, (state_dir / FILE).with_suffix(f".{epoch}")), int(epoch)
+    except (StateError, OSError):
+        return None

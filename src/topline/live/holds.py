@@ -1,0 +1,65 @@
+"""Tables whose changes are kept but not folded, and the models that therefore keep their last published epoch."""
+
+from collections.abc import Iterable, Mapping
+
+from topline.changes import SchemaChange
+from topline.models.plan import ProjectPlan
+from topline.schema import TableSchema
+
+
+def unbearable(table: TableSchema, found: TableSchema) -> str:
+    """Why models that read `table` cannot go on with the source's columns as `found`; '' when they can."""
+    have = {column.name: column.type for column in found.columns}
+    gone = [name for name in table.names if name not in have]
+    if gone:
+        return f"table {table.name} lost the column{'s' if len(gone) > 1 else ''} {', '.join(gone)}"
+    changed = [c for c in table.columns if have[c.name] != c.type]
+    if changed:
+        shown = ", ".join(f"{c.name} from {c.type} to {have[c.name]}" for c in changed)
+        return f"table {table.name} changed the type of {shown}"
+    return ""
+
+
+class Holds:
+    """`tables`: held table -> why. A table is held by an unbearable schema, its models also while it is first copied."""
+
+    def __init__(self, plan: ProjectPlan) -> None:
+        self._plan = plan
+        self.tables: dict[str, str] = {}
+        self.copying: set[str] = set()
+        self.models: dict[str, str] = {}
+
+    def change(self, change: SchemaChange) -> bool:
+        """Note the source's new columns. True when a table that was held may go on."""
+        declared = self._plan.tables.get(change.table)
+        if declared is None:
+            return False
+        reason = unbearable(declared, change.schema)
+        if reason:
+            remedy = f"give the column back, or change the models and run `topline resync {change.table}`"
+            self.tables[change.table] = f"{reason}: its changes are kept, models that read it stand still; {remedy}"
+            return False
+        return self.tables.pop(change.table, None) is not None
+
+    def is_held(self, table: str) -> bool:
+        return table in self.tables
+
+    def held_models(self) -> frozenset[str]:
+        """Models below a held table, a source that is being copied, or a halted model."""
+        sources = {table for table in self._plan.tables if table.partition(".")[0] in self.copying}
+        return frozenset(self.models) | downstream(self._plan, [*self.tables, *sources, *self.models])
+
+
+def downstream(plan: ProjectPlan, roots: Iterable[str]) -> frozenset[str]:
+    """Every model that reads one of `roots` (tables or models), directly or not."""
+    reached: set[str] = set(roots)
+    names: set[str] = set()
+    for name, model in plan.models.items():  # topological order: one pass reaches all
+        if reached.intersection(model.depends_on):
+            reached.add(name)
+            names.add(name)
+    return frozenset(names)
+
+
+def as_text(holds: Mapping[str, str]) -> list[str]:
+    return [holds[name] for name in sorted(holds)]

@@ -1,0 +1,203 @@
+"""The engine: reads every source, folds what is new, commits it to the log, and hands changed rows to PostgreSQL."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from topline.changes import Part, Position, SchemaChange, SourceBatch, TableChanges
+from topline.faults import point
+from topline.live.admission import Admission
+from topline.live.checkpoint import Checkpoints
+from topline.live.dataflow import Applied, Dataflow
+from topline.live.holds import Holds, downstream
+from topline.live.publication import Publication
+from topline.log import Log, LogEntry
+from topline.models.plan import ProjectPlan
+from topline.sources.reader import Readers
+
+Positions = dict[str, dict[str, Position]]
+
+
+@dataclass
+class Counts:
+    """What the engine did since it started. Times are seconds since the epoch (UTC)."""
+
+    changes: int = 0
+    batches: int = 0
+    dead_letters: int = 0
+    rows_read: int = 0
+    started: float = field(default_factory=time.time)
+
+
+@dataclass
+class Machinery:
+    """The pieces that the loop turns; assembled by `topline.live.start`."""
+
+    plan: ProjectPlan
+    log: Log
+    dataflow: Dataflow
+    readers: Readers
+    publication: Publication
+    checkpoints: Checkpoints
+    batch_rows: int
+    publish_interval: float
+
+
+class Engine:
+    def __init__(self, machinery: Machinery, holds: Holds) -> None:
+        self.machinery = machinery
+        self.holds = holds
+        self.counts = Counts()
+        self.source_times: dict[str, datetime] = dict(machinery.log.source_times())
+        self._positions: Positions = machinery.log.positions()
+        self._admission = Admission(self._positions)
+        self._last_publish = 0.0
+        self._told: tuple[int, frozenset[str]] | None = None
+
+    def run(self, stop: Callable[[], bool], each_turn: Callable[[], None], *, until_idle: bool = False) -> None:
+        """Turn until `stop()`; with `until_idle` until each source's end, as it stood at the start, is published."""
+        self.machinery.readers.start()
+        while not stop() and not (until_idle and self.idle()):
+            self.turn(timeout=0.05)
+            each_turn()
+        self.drain()
+
+    def turn(self, timeout: float) -> bool:
+        """One turn: a batch, where there is one, and the publishing that is due. True when something was folded."""
+        batches = self._collect(timeout)
+        if batches:
+            self.fold(batches)
+        self._publish(backlog=bool(batches) and self.machinery.readers.queued() > 0)
+        self.machinery.checkpoints.after_turn()
+        return bool(batches)
+
+    def idle(self) -> bool:
+        """Each source's end is reached, and everything that may be published is."""
+        return self.machinery.readers.reached_end() and self.caught_up()
+
+    def caught_up(self) -> bool:
+        publication = self.machinery.publication
+        held = self.holds.held_models()
+        return self.machinery.readers.queued() == 0 and not publication.busy and not publication.dirty(held) and self._epoch_told()
+
+    def drain(self, seconds: float = 10.0) -> None:
+        """Stop reading, publish what is folded, and save the state. Gives up on a results database that does not answer."""
+        self.machinery.readers.stop()
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not self.caught_up():
+            self._publish(backlog=False)
+            time.sleep(0.005)
+        self.machinery.checkpoints.save()
+
+    def fold(self, batches: list[SourceBatch]) -> None:
+        """Make a batch durable. The order is what exactness rests on:
+
+        1. what is at or below a committed position was dropped (`Admission`)
+        2. the dataflow resolves the changes and folds them, in memory
+        3. changes, positions, memory, dead letters and dirty keys are committed to the log in one transaction
+        4. the sources are told that they may let go
+        5. the changed rows wait for the publishing transaction
+
+        A failure between 2 and 3 ends the process: memory is a cache, and the log never saw the batch.
+        """
+        folded, kept = self._sort_out(batches)
+        applied = self.machinery.dataflow.apply(folded)
+        point("folded")
+        positions = {batch.source: dict(batch.positions) for batch in batches}
+        for batch in batches:
+            positions[batch.source].update(batch.positions)
+        self._note_times(batches)
+        self.machinery.log.append(self._entry(batches, applied, kept))
+        point("logged")
+        for batch in batches:
+            self._positions.setdefault(batch.source, {}).update(batch.positions)
+            self.machinery.readers.acknowledge(batch.source, batch.positions)
+        self._after(batches, applied)
+
+    def _collect(self, timeout: float) -> list[SourceBatch]:
+        """What waits in the queues: one change at once when there is no more, up to `batch_rows` when there is."""
+        admitted: list[SourceBatch] = []
+        rows = 0
+        wait = timeout
+        while rows < self.machinery.batch_rows:
+            batch = self.machinery.readers.get(wait)
+            if batch is None:
+                break
+            wait = 0.0
+            new = self._admission.admit(batch)
+            if new is not None:
+                admitted.append(new)
+                rows += len(new)
+        return admitted
+
+    def _sort_out(self, batches: list[SourceBatch]) -> tuple[list[Part], list[TableChanges]]:
+        """The parts to fold, and those of held tables, which are only kept."""
+        folded: list[Part] = []
+        kept: list[TableChanges] = []
+        for batch in batches:
+            (self.holds.copying.add if batch.copying else self.holds.copying.discard)(batch.source)
+            for part in batch.parts:
+                if isinstance(part, SchemaChange):
+                    if self.holds.change(part):
+                        folded.extend(self.machinery.log.release(part.table))
+                elif not self.holds.is_held(part.table):
+                    folded.append(part)
+                elif isinstance(part, TableChanges):
+                    kept.append(part)
+        return folded, kept
+
+    def _entry(self, batches: list[SourceBatch], applied: Applied, kept: list[TableChanges]) -> LogEntry:
+        positions: Positions = {}
+        memory: dict[str, dict[str, bytes | None]] = {}
+        for batch in batches:
+            positions.setdefault(batch.source, {}).update(batch.positions)
+            memory.setdefault(batch.source, {}).update(batch.memory)
+        return LogEntry(
+            changes=[*applied.resolved, *kept],
+            positions=positions,
+            memory=memory,
+            dead_letters=[(batch.source, letter) for batch in batches for letter in batch.dead_letters],
+            dirty=applied.dirty,
+            source_times={b.source: self.source_times[b.source] for b in batches if b.source in self.source_times},
+            held=frozenset(part.table for part in kept),
+        )
+
+    def _note_times(self, batches: list[SourceBatch]) -> None:
+        for batch in batches:
+            if batch.time is not None:
+                self.source_times[batch.source] = batch.time
+
+    def _after(self, batches: list[SourceBatch], applied: Applied) -> None:
+        self.counts.batches += 1
+        self.counts.changes += sum(len(batch) for batch in batches)
+        self.counts.dead_letters += sum(len(batch.dead_letters) for batch in batches)
+        self.counts.rows_read += applied.rows_read
+        for model, message in applied.halted.items():
+            self.holds.models[model] = message
+            for name in downstream(self.machinery.plan, [model]):
+                self.holds.models.setdefault(name, f"it reads {model}, which is halted")
+        self.machinery.publication.note(applied.dirty)
+
+    def _publish(self, *, backlog: bool) -> None:
+        publication = self.machinery.publication
+        publication.settle(self._published)
+        due = time.monotonic() - self._last_publish >= self.machinery.publish_interval
+        held = self.holds.held_models()
+        if publication.busy or (backlog and not due) or (not publication.dirty(held) and self._epoch_told()):
+            return
+        self._told = (self.machinery.log.epoch, held)
+        publication.offer(self.machinery.log.epoch, self.source_times, self._positions, held)
+        self._last_publish = time.monotonic()
+
+    def _epoch_told(self) -> bool:
+        """PostgreSQL knows the log's epoch, or will with the transaction under way (a batch may change no result)."""
+        return self._told is not None and self._told[0] == self.machinery.log.epoch
+
+    def _published(self, epoch: int, models: list[str]) -> None:
+        point("published")
+        self.machinery.log.mark_published(epoch, models)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,135 @@
+"""Brings dirty keys to PostgreSQL: one publishing transaction at a time, in one worker thread, while folding goes on."""
+
+import random
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+import pyarrow as pa
+
+from topline.changes import Position
+from topline.errors import TransientError
+from topline.live.dataflow import Dataflow
+from topline.models.plan import ModelPlan
+from topline.results import Changed, Epoch, Publisher, Replace
+
+WHOLE_FROM = 50_000  # below so many dirty keys, a table is never filled anew
+
+
+class Published(Protocol):
+    """Told on the engine's thread that these models stand at this epoch in PostgreSQL."""
+
+    def __call__(self, epoch: int, models: list[str]) -> None: ...
+
+
+@dataclass
+class _Dirty:
+    keys: list[pa.Table] = field(default_factory=list)
+    whole: bool = False
+
+    @property
+    def count(self) -> int:
+        return sum(len(keys) for keys in self.keys)
+
+    def add(self, keys: pa.Table) -> None:
+        self.keys.append(keys)
+        if len(self.keys) > 64:
+            self.keys = [self.distinct()]
+
+    def distinct(self) -> pa.Table:
+        keys = pa.concat_tables(self.keys)
+        return keys.group_by(keys.column_names).aggregate([])
+
+
+class Publication:
+    """`note` what changed, `offer` an epoch when the worker is free, `settle` what it finished. Engine's thread only."""
+
+    def __init__(self, publisher: Publisher, dataflow: Dataflow, models: Mapping[str, ModelPlan], fraction: float) -> None:
+        self._publisher = publisher
+        self._dataflow = dataflow
+        self._models = {name: model for name, model in models.items() if model.published}
+        self._fraction = fraction
+        self._dirty: dict[str, _Dirty] = {}
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="publish")
+        self._running: Future[None] | None = None
+        self._epoch: Epoch | None = None
+        self._retry_at = 0.0
+        self._failures = 0
+        self.last_error = ""
+        self.published_epoch = 0
+        self.published_rows = 0
+
+    def note(self, dirty: Mapping[str, pa.Table]) -> None:
+        for model, keys in dirty.items():
+            if model in self._models and len(keys):
+                self._dirty.setdefault(model, _Dirty()).add(keys)
+
+    def note_whole(self, model: str) -> None:
+        self._dirty.setdefault(model, _Dirty()).whole = True
+
+    def dirty(self, held: frozenset[str] = frozenset()) -> bool:
+        return any(model not in held for model in self._dirty)
+
+    @property
+    def busy(self) -> bool:
+        return self._epoch is not None
+
+    def offer(
+        self,
+        number: int,
+        times: Mapping[str, datetime],
+        positions: Mapping[str, Mapping[str, Position]],
+        held: frozenset[str],
+    ) -> bool:
+        """Hand over everything that is dirty and not held, as of `number`. False while the worker is busy."""
+        if self.busy:
+            return False
+        ready = [model for model in self._dirty if model not in held]
+        updates = {model: self._update(model, self._dirty.pop(model)) for model in ready}
+        self._epoch = Epoch(number, updates, dict(times), {source: dict(p) for source, p in positions.items()})
+        self._submit()
+        return True
+
+    def settle(self, published: Published) -> None:
+        """Take note of a finished transaction; a passing failure is tried again with backoff, another is raised."""
+        if self._epoch is None:
+            return
+        if self._running is None:
+            if time.monotonic() >= self._retry_at:
+                self._submit()
+            return
+        if not self._running.done():
+            return
+        running, self._running = self._running, None
+        try:
+            running.result()
+        except TransientError as error:
+            self._back_off(error)
+            return
+        epoch, self._epoch = self._epoch, None
+        self._failures, self.last_error, self.published_epoch = 0, "", epoch.number
+        published(epoch.number, list(epoch.models))
+
+    def close(self) -> None:
+        self._worker.shutdown(wait=True)
+
+    def _submit(self) -> None:
+        assert self._epoch is not None
+        self._running = self._worker.submit(self._publisher.publish, self._epoch)
+
+    def _back_off(self, error: TransientError) -> None:
+        self.last_error = str(error)
+        self._failures += 1
+        self._retry_at = time.monotonic() + min(30.0, 0.2 * 2 ** min(self._failures, 8)) * random.uniform(0.5, 1.0)
+
+    def _update(self, model: str, dirty: _Dirty) -> "Changed | Replace":
+        held = self._dataflow.count(model)
+        if dirty.whole or dirty.count > max(WHOLE_FROM, self._fraction * held):
+            self.published_rows += held
+            return Replace(list(self._dataflow.all_rows(model)))
+        keys = dirty.distinct()
+        self.published_rows += len(keys)
+        return Changed(keys, self._dataflow.rows(model, keys))

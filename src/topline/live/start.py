@@ -1,0 +1,154 @@
+"""Puts the engine together: plan, log, state (from the checkpoint or the log), sources, results."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from topline.changes import UPSERT, Part, TableChanges
+from topline.config import Project
+from topline.embedded import EmbeddedPostgres
+from topline.live.checkpoint import Checkpoints, load_checkpoint
+from topline.live.dataflow import Dataflow
+from topline.live.holds import Holds
+from topline.live.loop import Engine, Machinery
+from topline.live.publication import Publication
+from topline.log import Log
+from topline.models import load
+from topline.models.plan import ProjectPlan
+from topline.results import Publisher
+from topline.sources.base import Resume
+from topline.sources.reader import Readers
+from topline.sources.registry import build
+
+EMBEDDED = "embedded:"
+
+
+@dataclass(frozen=True)
+class Started:
+    project: Project
+    plan: ProjectPlan
+    engine: Engine
+    publisher: Publisher
+    results_dsn: str
+
+
+def load_plan(project: Project) -> ProjectPlan:
+    config = project.config
+    return load(
+        project.models_dir, name=config.project, time_zone=config.time_zone, currency=config.currency, vars=config.vars
+    )
+
+
+@contextmanager
+def databases(project: Project) -> Iterator[Callable[[str], str]]:
+    """A function from a DSN as configured to a real one. The embedded PostgreSQL runs while someone is inside."""
+    with ExitStack() as stack:
+        servers: list[EmbeddedPostgres] = []
+
+        def real(dsn: str) -> str:
+            if not dsn.startswith(EMBEDDED):
+                return project.secret(dsn)
+            if not servers:
+                servers.append(stack.enter_context(EmbeddedPostgres(project.state_dir)))
+            return servers[0].dsn(dsn.removeprefix(EMBEDDED))
+
+        yield real
+
+
+@contextmanager
+def started(project: Project, *, take_over: bool = False, on_rebuild: Callable[[str, int], None] | None = None) -> Iterator[Started]:
+    """The engine, ready to run. Everything that it opened is closed at the end, in the reverse order."""
+    plan = load_plan(project)
+    with ExitStack() as stack:
+        real = stack.enter_context(databases(project))
+        project.state_dir.mkdir(parents=True, exist_ok=True)
+        log = stack.enter_context(Log.open(project.state_dir, project.config.project))
+        results_dsn = real(project.config.results.dsn)
+        publisher = Publisher(
+            results_dsn, project.config.results.schema_, state_id=log.state_id, swap_fraction=project.config.results.swap_fraction
+        )
+        stack.callback(publisher.close)
+        dataflow = _state(project, plan, log, on_rebuild or (lambda table, rows: None))
+        stack.callback(dataflow.close)
+        engine = _engine(project, plan, log, dataflow, publisher, real, take_over)
+        stack.callback(engine.machinery.publication.close)
+        stack.callback(engine.machinery.readers.stop)
+        yield Started(project, plan, engine, publisher, results_dsn)
+
+
+def _engine(
+    project: Project,
+    plan: ProjectPlan,
+    log: Log,
+    dataflow: Dataflow,
+    publisher: Publisher,
+    real: Callable[[str], str],
+    take_over: bool,
+) -> Engine:
+    settings = project.config.engine
+    sources = build(project, plan.tables, embedded=real)
+    readers = Readers(sources, log_resume(log), max_rows=settings.batch_rows)
+    publication = Publication(publisher, dataflow, plan.models, project.config.results.swap_fraction)
+    _note_unpublished(plan, log, publisher, publication, take_over)
+    checkpoints = Checkpoints(project.state_dir, log, dataflow, settings.checkpoint_share)
+    machinery = Machinery(
+        plan, log, dataflow, readers, publication, checkpoints, settings.batch_rows, settings.publish_interval_ms / 1000
+    )
+    return Engine(machinery, Holds(plan))
+
+
+def log_resume(log: Log) -> Callable[[str], Resume]:
+    def resume(source: str) -> Resume:
+        positions, memory = log.resume(source)
+        return Resume(positions, memory)
+
+    return resume
+
+
+def _note_unpublished(
+    plan: ProjectPlan, log: Log, publisher: Publisher, publication: Publication, take_over: bool
+) -> None:
+    """What PostgreSQL lacks: whole models where the log cannot say, else the keys that the log still owes."""
+    published = {name: model for name, model in plan.models.items() if model.published}
+    opened = publisher.open(published, take_over=take_over, last_published=log.published_epochs())
+    for name, model in published.items():
+        if name in opened.must_republish or log.get(f"published:{name}") != model.fingerprint:
+            publication.note_whole(name)
+        else:
+            publication.note({name: log.dirty_after(name)})
+
+
+def _state(project: Project, plan: ProjectPlan, log: Log, on_rebuild: Callable[[str, int], None]) -> Dataflow:
+    """The folded state as of the log's epoch: the checkpoint and what came after it, else the whole log in bulk."""
+    saved = load_checkpoint(project.state_dir, log, plan)
+    if saved is None:
+        return rebuild(plan, log, on_rebuild)
+    dataflow, epoch = saved
+    for batch in log.read(epoch):
+        dataflow.apply([change for change in batch.changes if change.table in plan.tables])
+    return dataflow
+
+
+def rebuild(plan: ProjectPlan, log: Log, on_rebuild: Callable[[str, int], None]) -> Dataflow:
+    """Every table of the log, folded as one batch into an empty state. `on_rebuild(table, rows)` is told of the progress."""
+    dataflow = Dataflow(plan)
+    parts: list[Part] = []
+    for name in plan.tables:
+        for chunk in log.snapshot(name):
+            on_rebuild(name, len(chunk))
+            parts.extend(_as_changes(name, plan.tables[name].names, chunk))
+    if parts:
+        dataflow.apply(parts)
+    return dataflow
+
+
+def _as_changes(table: str, columns: tuple[str, ...], chunk: pa.Table) -> Iterator[TableChanges]:
+    """A chunk of a snapshot as upserts, one part a partition, so that each row keeps its owner."""
+    for partition in pc.unique(chunk["_partition"]).to_pylist():
+        rows = chunk.filter(pc.equal(chunk["_partition"], partition))
+        hi, lo = (np.asarray(rows[name].to_numpy(), dtype=np.int64) for name in ("_hi", "_lo"))
+        yield TableChanges(table, partition, rows.select(columns), np.full(len(rows), UPSERT, np.int8), hi, lo)

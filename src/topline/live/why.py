@@ -1,0 +1,107 @@
+"""`why`: walks the plan backwards from one result to the rows that it is made of (Cui and Widom, lineage tracing, 2000)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import duckdb
+import pyarrow as pa
+
+from topline.errors import UsageError
+from topline.models.plan import Aggregate, Join, Node, ProjectPlan, Scan, Select, TopN, Union
+from topline.models.scratch import names_of, quoted, views
+
+
+@dataclass(frozen=True, slots=True)
+class Contribution:
+    """The rows of one table that take part in a result, in the table's columns."""
+
+    table: str
+    rows: pa.Table
+
+
+def trace(
+    connection: duckdb.DuckDBPyConnection, plan: ProjectPlan, model: str, key: Mapping[str, str]
+) -> tuple[pa.Table, list[Contribution]]:
+    """The result row of `model` with `key` (column -> text), and the rows of each table behind it.
+
+    `connection` has a relation `"source.table"` for each table. UsageError when the key's columns are not the model's.
+    """
+    root = plan.models[model].root
+    schema = plan.models[model].schema
+    if set(key) != set(schema.key):
+        raise UsageError(f"the key of {model} is ({', '.join(schema.key)}); found ({', '.join(key)})")
+    for name, sql in views(plan):
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS {sql}")
+    walk = _Walk(connection, plan)
+    found = walk.want_key(root, {name: (value, str(schema.type_of(name))) for name, value in key.items()})
+    return found, walk.back()
+
+
+class _Walk:
+    """`wanted` holds, for each node reached so far, a temporary table with the rows that matter of it."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, plan: ProjectPlan) -> None:
+        self._connection = connection
+        self._nodes = plan.nodes
+        self._names = names_of(plan)
+        self._wanted: dict[Node, str] = {}
+
+    def want_key(self, node: Node, key: Mapping[str, tuple[str, str]]) -> pa.Table:
+        match = " AND ".join(f"{quoted(name)} IS NOT DISTINCT FROM TRY_CAST(? AS {kind})" for name, (_, kind) in key.items())
+        sql = f"SELECT * FROM {quoted(self._names[node])} WHERE {match}"
+        rows = self._connection.execute(sql, [value for value, _ in key.values()]).to_arrow_table()
+        self._connection.register("~key", rows)
+        self._want(node, 'SELECT * FROM "~key"')
+        return rows
+
+    def back(self) -> list[Contribution]:
+        for node in reversed(self._nodes):
+            if node in self._wanted:
+                self._inputs(node, quoted(self._wanted[node]))
+        return [self._contribution(node) for node in self._nodes if isinstance(node, Scan) and node in self._wanted]
+
+    def _contribution(self, node: Scan) -> Contribution:
+        rows = self._connection.execute(f"SELECT DISTINCT * FROM {quoted(self._wanted[node])}").to_arrow_table()
+        return Contribution(node.table, rows)
+
+    def _want(self, node: Node, sql: str) -> None:
+        if node in self._wanted:
+            self._connection.execute(f"INSERT INTO {quoted(self._wanted[node])} {sql}")
+            return
+        name = self._wanted[node] = f"~wanted{len(self._wanted)}"
+        self._connection.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS {sql}")
+
+    def _inputs(self, node: Node, wanted: str) -> None:
+        match node:
+            case Select():
+                self._want(node.input, self._select(node, wanted))
+            case Union():
+                for branch in node.inputs:
+                    pairs = [(a.name, b.name) for a, b in zip(branch.columns, node.columns, strict=True)]
+                    self._want(branch, self._matching(branch, wanted, pairs))
+            case Aggregate():
+                self._want(node.input, self._matching(node.input, wanted, [(name, name) for name in node.group_by]))
+            case TopN():
+                self._want(node.input, self._matching(node.input, wanted, [(c.name, c.name) for c in node.input.columns]))
+            case Join():
+                self._join(node, wanted)
+
+    def _select(self, node: Select, wanted: str) -> str:
+        made = ", ".join(f'CAST({sql} AS {c.type}) AS "~{i}"' for i, (sql, c) in enumerate(zip(node.expressions, node.columns)))
+        where = f" WHERE {node.where}" if node.where else ""
+        on = " AND ".join(f'i."~{i}" IS NOT DISTINCT FROM w.{quoted(c.name)}' for i, c in enumerate(node.columns))
+        columns = ", ".join(f"i.{quoted(c.name)}" for c in node.input.columns)
+        inner = f"(SELECT *, {made} FROM {quoted(self._names[node.input])}{where})"
+        return f"SELECT {columns} FROM {inner} i SEMI JOIN {wanted} w ON {on}"
+
+    def _matching(self, node: Node, wanted: str, pairs: list[tuple[str, str]]) -> str:
+        on = " AND ".join(f"i.{quoted(mine)} IS NOT DISTINCT FROM w.{quoted(theirs)}" for mine, theirs in pairs)
+        return f"SELECT i.* FROM {quoted(self._names[node])} i SEMI JOIN {wanted} w ON {on}"
+
+    def _join(self, node: Join, wanted: str) -> None:
+        split = len(node.left.columns)
+        left = [(a.name, b.name) for a, b in zip(node.left.columns, node.columns[:split], strict=True)]
+        right = [(a.name, b.name) for a, b in zip(node.right.columns, node.columns[split:], strict=True)]
+        keys = " AND ".join(f"i.{quoted(name)} IS NOT NULL" for _, name in node.on)
+        self._want(node.left, self._matching(node.left, wanted, left))
+        self._want(node.right, f"{self._matching(node.right, wanted, right)} WHERE {keys}")
