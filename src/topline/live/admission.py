@@ -26,8 +26,10 @@ class Admission:
         stands = self._positions.setdefault(batch.source, {})
         parts = tuple(part for part in (_fresh(part, stands) for part in whole.parts) if part is not None)
         letters = tuple(letter for letter in whole.dead_letters if _is_new(letter.partition, letter.position, stands))
-        stands.update(whole.positions)
-        return replace(whole, parts=parts, dead_letters=letters)
+        ahead = {name: at for name, at in whole.positions.items() if _is_new(name, at, stands)}
+        memory = {} if whole.positions and not ahead else whole.memory  # a replay must not bring old memory back
+        stands.update(ahead)
+        return replace(whole, parts=parts, dead_letters=letters, positions=ahead, memory=memory)
 
 
 def _merge(batches: list[SourceBatch]) -> SourceBatch:
