@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from topline.changes import SchemaChange
+from topline.log import Log
 from topline.models.plan import ProjectPlan
 from topline.schema import TableSchema
 
@@ -23,9 +24,9 @@ def unbearable(table: TableSchema, found: TableSchema) -> str:
 class Holds:
     """`tables`: held table -> why. A table is held by an unbearable schema, its models also while it is first copied."""
 
-    def __init__(self, plan: ProjectPlan) -> None:
+    def __init__(self, plan: ProjectPlan, tables: Mapping[str, str]) -> None:
         self._plan = plan
-        self.tables: dict[str, str] = {}
+        self.tables: dict[str, str] = dict(tables)
         self.copying: set[str] = set()
         self.models: dict[str, str] = {}
 
@@ -40,6 +41,13 @@ class Holds:
             self.tables[change.table] = f"{reason}: its changes are kept, models that read it stand still; {remedy}"
             return False
         return self.tables.pop(change.table, None) is not None
+
+    def forget(self, target: str, log: Log) -> None:
+        """A table (or a source: all of its) that is read anew is held no more, and what was kept of it is not needed."""
+        for table in [name for name in self.tables if name == target or name.partition(".")[0] == target]:
+            del self.tables[table]
+            log.release(table)
+            log.declare({table: self._plan.tables[table]})
 
     def is_held(self, table: str) -> bool:
         return table in self.tables
@@ -60,6 +68,3 @@ def downstream(plan: ProjectPlan, roots: Iterable[str]) -> frozenset[str]:
             names.add(name)
     return frozenset(names)
 
-
-def as_text(holds: Mapping[str, str]) -> list[str]:
-    return [holds[name] for name in sorted(holds)]

@@ -1,18 +1,18 @@
 """The engine: reads every source, folds what is new, commits it to the log, and hands changed rows to PostgreSQL."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
-from topline.changes import Part, Position, SchemaChange, SourceBatch, TableChanges
+from topline.changes import Part, Position, SchemaChange, SourceBatch, Sweep, TableChanges
 from topline.faults import point
 from topline.live.admission import Admission
 from topline.live.checkpoint import Checkpoints
 from topline.live.dataflow import Applied, Dataflow
 from topline.live.holds import Holds, downstream
 from topline.live.publication import Publication
-from topline.log import Log, LogEntry
+from topline.log import LetterState, Log, LogEntry
 from topline.models.plan import ProjectPlan
 from topline.sources.reader import Readers
 
@@ -42,6 +42,15 @@ class Machinery:
     checkpoints: Checkpoints
     batch_rows: int
     publish_interval: float
+
+
+@dataclass
+class _SortedOut:
+    """A batch's parts: those to fold, those of held tables, which are only kept, and the tables that are held no more."""
+
+    folded: list[Part] = field(default_factory=list)
+    kept: list[TableChanges | Sweep] = field(default_factory=list)
+    released: set[str] = field(default_factory=set)
 
 
 class Engine:
@@ -90,7 +99,7 @@ class Engine:
             time.sleep(0.005)
         self.machinery.checkpoints.save()
 
-    def fold(self, batches: list[SourceBatch]) -> None:
+    def fold(self, batches: list[SourceBatch], letters: Mapping[int, LetterState] | None = None) -> None:
         """Make a batch durable. The order is what exactness rests on:
 
         1. what is at or below a committed position was dropped (`Admission`)
@@ -101,14 +110,12 @@ class Engine:
 
         A failure between 2 and 3 ends the process: memory is a cache, and the log never saw the batch.
         """
-        folded, kept = self._sort_out(batches)
-        applied = self.machinery.dataflow.apply(folded)
+        sorted_out = self._sort_out(batches)
+        applied = self.machinery.dataflow.apply(sorted_out.folded)
         point("folded")
-        positions = {batch.source: dict(batch.positions) for batch in batches}
-        for batch in batches:
-            positions[batch.source].update(batch.positions)
         self._note_times(batches)
-        self.machinery.log.append(self._entry(batches, applied, kept))
+        entry = self._entry(batches, applied, sorted_out)
+        self.machinery.log.append(replace(entry, letters=letters or {}))
         point("logged")
         for batch in batches:
             self._positions.setdefault(batch.source, {}).update(batch.positions)
@@ -131,36 +138,47 @@ class Engine:
                 rows += len(new)
         return admitted
 
-    def _sort_out(self, batches: list[SourceBatch]) -> tuple[list[Part], list[TableChanges]]:
-        """The parts to fold, and those of held tables, which are only kept."""
-        folded: list[Part] = []
-        kept: list[TableChanges] = []
+    def _sort_out(self, batches: list[SourceBatch]) -> "_SortedOut":
+        sorted_out = _SortedOut()
         for batch in batches:
             (self.holds.copying.add if batch.copying else self.holds.copying.discard)(batch.source)
             for part in batch.parts:
                 if isinstance(part, SchemaChange):
-                    if self.holds.change(part):
-                        folded.extend(self.machinery.log.release(part.table))
-                elif not self.holds.is_held(part.table):
-                    folded.append(part)
-                elif isinstance(part, TableChanges):
-                    kept.append(part)
-        return folded, kept
+                    self._change_schema(part, sorted_out)
+                elif part.table not in self.machinery.plan.tables:
+                    continue
+                elif self.holds.is_held(part.table):
+                    sorted_out.kept.append(part)
+                else:
+                    sorted_out.folded.append(part)
+        return sorted_out
 
-    def _entry(self, batches: list[SourceBatch], applied: Applied, kept: list[TableChanges]) -> LogEntry:
+    def _change_schema(self, change: SchemaChange, sorted_out: "_SortedOut") -> None:
+        """A table that models can no longer bear is held; one that they can bear again brings what was kept of it."""
+        log = self.machinery.log
+        if self.holds.change(change):
+            kept = [part for part in sorted_out.kept if part.table == change.table]
+            sorted_out.kept = [part for part in sorted_out.kept if part.table != change.table]
+            sorted_out.folded += [*log.held(change.table), *kept]
+            sorted_out.released.add(change.table)
+        elif change.table in self.holds.tables:
+            log.hold(change.table, self.holds.tables[change.table])
+
+    def _entry(self, batches: list[SourceBatch], applied: Applied, sorted_out: "_SortedOut") -> LogEntry:
         positions: Positions = {}
         memory: dict[str, dict[str, bytes | None]] = {}
         for batch in batches:
             positions.setdefault(batch.source, {}).update(batch.positions)
             memory.setdefault(batch.source, {}).update(batch.memory)
         return LogEntry(
-            changes=[*applied.resolved, *kept],
+            changes=[*applied.resolved, *sorted_out.kept],
             positions=positions,
             memory=memory,
             dead_letters=[(batch.source, letter) for batch in batches for letter in batch.dead_letters],
             dirty=applied.dirty,
             source_times={b.source: self.source_times[b.source] for b in batches if b.source in self.source_times},
-            held=frozenset(part.table for part in kept),
+            held=frozenset(part.table for part in sorted_out.kept),
+            released=frozenset(sorted_out.released),
         )
 
     def _note_times(self, batches: list[SourceBatch]) -> None:
@@ -197,7 +215,3 @@ class Engine:
     def _published(self, epoch: int, models: list[str]) -> None:
         point("published")
         self.machinery.log.mark_published(epoch, models)
-
-
-def now() -> datetime:
-    return datetime.now(UTC)

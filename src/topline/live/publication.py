@@ -16,8 +16,6 @@ from topline.live.dataflow import Dataflow
 from topline.models.plan import ModelPlan
 from topline.results import Changed, Epoch, Publisher, Replace
 
-WHOLE_FROM = 50_000  # below so many dirty keys, a table is never filled anew
-
 
 class Published(Protocol):
     """Told on the engine's thread that these models stand at this epoch in PostgreSQL."""
@@ -47,14 +45,13 @@ class _Dirty:
 class Publication:
     """`note` what changed, `offer` an epoch when the worker is free, `settle` what it finished. Engine's thread only."""
 
-    def __init__(self, publisher: Publisher, dataflow: Dataflow, models: Mapping[str, ModelPlan], fraction: float) -> None:
+    def __init__(self, publisher: Publisher, dataflow: Dataflow, models: Mapping[str, ModelPlan]) -> None:
         self._publisher = publisher
         self._dataflow = dataflow
         self._models = {name: model for name, model in models.items() if model.published}
-        self._fraction = fraction
         self._dirty: dict[str, _Dirty] = {}
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="publish")
-        self._running: Future[None] | None = None
+        self._running: Future[dict[str, int]] | None = None
         self._epoch: Epoch | None = None
         self._retry_at = 0.0
         self._failures = 0
@@ -89,7 +86,7 @@ class Publication:
             return False
         ready = [model for model in self._dirty if model not in held]
         updates = {model: self._update(model, self._dirty.pop(model)) for model in ready}
-        self._epoch = Epoch(number, updates, dict(times), {source: dict(p) for source, p in positions.items()})
+        self._epoch = Epoch(number, updates, dict(times), {source: dict(p) for source, p in positions.items()}, held)
         self._submit()
         return True
 
@@ -125,10 +122,9 @@ class Publication:
         self._failures += 1
         self._retry_at = time.monotonic() + min(30.0, 0.2 * 2 ** min(self._failures, 8)) * random.uniform(0.5, 1.0)
 
-    def _update(self, model: str, dirty: _Dirty) -> "Changed | Replace":
-        held = self._dataflow.count(model)
-        if dirty.whole or dirty.count > max(WHOLE_FROM, self._fraction * held):
-            self.published_rows += held
+    def _update(self, model: str, dirty: _Dirty) -> Changed | Replace:
+        if dirty.whole or self._publisher.wants_replace(model, dirty.count):
+            self.published_rows += self._dataflow.count(model)
             return Replace(list(self._dataflow.all_rows(model)))
         keys = dirty.distinct()
         self.published_rows += len(keys)

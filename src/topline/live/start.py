@@ -92,13 +92,13 @@ def _engine(
     settings = project.config.engine
     sources = build(project, plan.tables, embedded=real)
     readers = Readers(sources, log_resume(log), max_rows=settings.batch_rows)
-    publication = Publication(publisher, dataflow, plan.models, project.config.results.swap_fraction)
+    publication = Publication(publisher, dataflow, plan.models)
     _note_unpublished(plan, log, publisher, publication, take_over)
     checkpoints = Checkpoints(project.state_dir, log, dataflow, settings.checkpoint_share)
     machinery = Machinery(
         plan, log, dataflow, readers, publication, checkpoints, settings.batch_rows, settings.publish_interval_ms / 1000
     )
-    return Engine(machinery, Holds(plan))
+    return Engine(machinery, Holds(plan, log.holds()))
 
 
 def log_resume(log: Log) -> Callable[[str], Resume]:
@@ -113,10 +113,9 @@ def _note_unpublished(
     plan: ProjectPlan, log: Log, publisher: Publisher, publication: Publication, take_over: bool
 ) -> None:
     """What PostgreSQL lacks: whole models where the log cannot say, else the keys that the log still owes."""
-    published = {name: model for name, model in plan.models.items() if model.published}
-    opened = publisher.open(published, take_over=take_over, last_published=log.published_epochs())
-    for name, model in published.items():
-        if name in opened.must_republish or log.get(f"published:{name}") != model.fingerprint:
+    opened = publisher.open(plan.models, epoch=log.epoch, published=log.published_epochs(), take_over=take_over)
+    for name in (name for name, model in plan.models.items() if model.published):
+        if name in opened.must_republish:
             publication.note_whole(name)
         else:
             publication.note({name: log.dirty_after(name)})

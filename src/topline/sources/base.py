@@ -10,7 +10,7 @@ from typing import Protocol
 
 import pyarrow as pa
 
-from topline.changes import Position, SourceBatch
+from topline.changes import DeadLetter, Position, SourceBatch, TableChanges
 from topline.schema import TableSchema
 
 
@@ -88,6 +88,14 @@ class Source(Protocol):
 
     def current(self, table: str) -> Iterator[pa.Table]:
         """The rows that the source itself holds now, for `audit --sources`, in the declared columns."""
+
+    def resync(self, table: str | None, resume: Resume) -> dict[str, bytes | None]:
+        """What to commit to this source's memory so that the next `open` reads `table` (None: all) anew, whole, and
+        retracts what it no longer sees. Reads nothing; the source is closed meanwhile."""
+
+    def reread(self, letter: DeadLetter) -> TableChanges | DeadLetter:
+        """Read a kept letter again under today's settings, for `dead-letters replay`: its row, or the letter with the reason
+        why it still cannot be read. Stands alone; partition and positions of the row are set by the engine."""
 
     def close(self) -> None:
         """Let go of everything. Never raises; may be called twice and before `open`."""
