@@ -1,0 +1,30 @@
+"""Results in PostgreSQL: publishing epochs, and reading what was published."""
+
+from topline.results.checking import check_results
+from topline.results.commands import Command, Commands
+from topline.results.epoch import Changed, Epoch, Model, Opened, Replace
+from topline.results.publisher import CHANNEL, Publisher
+from topline.results.queries import AsOf, Ranking, Reader
+from topline.results.snapshot import Snapshot
+from topline.results.status import DeadLetterStatus, EngineStatus, SourceStatus, StatusWriter
+
+__all__ = [
+    "CHANNEL",
+    "AsOf",
+    "Changed",
+    "Command",
+    "Commands",
+    "DeadLetterStatus",
+    "EngineStatus",
+    "Epoch",
+    "Model",
+    "Opened",
+    "Publisher",
+    "Ranking",
+    "Reader",
+    "Replace",
+    "Snapshot",
+    "SourceStatus",
+    "StatusWriter",
+    "check_results",
+]

@@ -1,0 +1,99 @@
+"""Connections to the results database, and its errors in the project's own words."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import psycopg
+from psycopg import errors, sql
+from psycopg.rows import TupleRow
+
+from topline.errors import ConfigError, ModelHalted, StateError, TransientError
+
+Connection = psycopg.Connection[TupleRow]
+Cursor = psycopg.Cursor[TupleRow]
+T = TypeVar("T")
+
+OLDEST_SERVER = 150000  # MERGE
+PASSING = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
+_SETTINGS = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, YMD",
+    "statement_timeout": "0",
+    "tcp_user_timeout": "30s",
+    "tcp_keepalives_idle": "10s",
+}
+
+
+def connect(dsn: str, purpose: str, **settings: str) -> Connection:
+    """An autocommit connection that shows as `topline PURPOSE`. TransientError when the server cannot be reached."""
+    with translated():
+        connection = psycopg.connect(
+            dsn, autocommit=True, connect_timeout=10, application_name=f"topline {purpose}", client_encoding="UTF8"
+        )
+        connection.prepare_threshold = None  # a plan made for an empty stage would be kept for a full one
+        for name, value in {**_SETTINGS, **settings}.items():
+            connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+    return connection
+
+
+def require_server(connection: Connection, schema: str) -> None:
+    """ConfigError where the server is too old, keeps text in another encoding, or the schema's name is no name."""
+    if not schema or len(schema.encode()) > 63:
+        raise ConfigError(f"results.schema {schema!r} is not a schema's name: 1 to 63 bytes, such as topline")
+    if connection.info.server_version < OLDEST_SERVER:
+        version = connection.info.server_version // 10000
+        raise ConfigError(f"the results database is PostgreSQL {version}, but 15 or newer is needed: set results.dsn to one")
+    row = connection.execute("SHOW server_encoding").fetchone()
+    if row is None or row[0] != "UTF8":
+        raise ConfigError(
+            f"the results database keeps text as {row and row[0]}, but UTF8 is needed: "
+            "CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0"
+        )
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Errors of PostgreSQL as ours: a lost connection passes, a missing privilege does not."""
+    try:
+        yield
+    except errors.InsufficientPrivilege as error:
+        raise StateError(
+            f"the results database refuses: {_text(error)}. The user needs CREATE on the database, or must own the schema "
+            "and its tables: ALTER SCHEMA name OWNER TO user"
+        ) from error
+    except (errors.UndefinedTable, errors.UndefinedColumn, errors.InvalidSchemaName) as error:
+        raise StateError(
+            f"the result tables are not as the engine left them: {_text(error)}. "
+            "Start it again: what is missing is made and republished"
+        ) from error
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise TransientError(f"the results database does not answer: {_text(error)}") from error
+
+
+@contextmanager
+def halting(model: str) -> Iterator[None]:
+    """Rows that PostgreSQL cannot hold (a zero byte, a date out of range, a key twice) halt their model."""
+    try:
+        yield
+    except (psycopg.DataError, psycopg.IntegrityError) as error:
+        raise ModelHalted(f"model {model}: PostgreSQL cannot hold its rows: {_text(error)}") from error
+
+
+def with_retries(work: Callable[[int], T], attempts: int = 6) -> T:
+    """`work(attempt)` until it meets no lock, deadlock or serialization failure; TransientError after `attempts`."""
+    for attempt in range(attempts - 1):
+        try:
+            return work(attempt)
+        except PASSING:
+            time.sleep(0.05 * 2**attempt)
+    return work(attempts - 1)
+
+
+def qualified(schema: str, table: str) -> sql.Identifier:
+    return sql.Identifier(schema, table)
+
+
+def _text(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,162 @@
+"""Publishing an epoch: what stands in PostgreSQL afterwards, and what was not touched."""
+
+from datetime import date, datetime
+from decimal import Decimal
+
+import psycopg
+import pytest
+
+from tests.conftest import Postgres
+from tests.integration.results.support import (
+    CITIES,
+    NOON,
+    SCHEMA,
+    changed,
+    city,
+    epoch,
+    publishing,
+    query,
+    rows,
+    whole,
+)
+from topline.errors import ModelHalted
+from topline.results import Epoch, Snapshot
+
+ROME, PARIS, OSLO = city("Rome", "30.0000"), city("Paris", "20.0000"), city("Oslo", "10.0000")
+
+
+def test_a_first_publication_shows_all_rows(postgres: Postgres) -> None:
+    dsn = postgres.dsn()
+    with publishing(dsn) as publisher:
+        publisher.publish(epoch(1, whole([ROME, PARIS])))
+    assert rows(dsn) == [PARIS, ROME]
+
+
+def test_rows_are_inserted_updated_and_deleted(postgres: Postgres) -> None:
+    dsn = postgres.dsn()
+    with publishing(dsn) as publisher:
+        publisher.publish(epoch(1, whole([ROME, PARIS])))
+        written = publisher.publish(epoch(2, changed([city("Rome", "31.0000"), OSLO], gone=[PARIS])))
+    assert rows(dsn) == [OSLO, city("Rome", "31.0000")]
+    assert written == {"cities": 3}
+
+
+def test_an_epoch_published_again_changes_nothing(postgres: Postgres) -> None:
+    dsn = postgres.dsn()
+    with publishing(dsn) as publisher:
+        publisher.publish(epoch(1, whole([ROME, PARIS])))
+        again = epoch(2, changed([OSLO], gone=[PARIS]))
+        publisher.publish(again)
+        before = query(dsn, f"SELECT ctid, xmin, * FROM {SCHEMA}.cities ORDER BY city")
+        assert publisher.publish(again) == {"cities": 0}
+    assert query(dsn, f"SELECT ctid, xmin, * FROM {SCHEMA}.cities ORDER BY city") == before
+
+
+def test_a_row_that_stands_as_it_should_is_neither_written_nor_locked(postgres: Postgres) -> None:
+    dsn = postgres.dsn()
+    with publishing(dsn) as publisher:
+        publisher.publish(epoch(1, whole([ROME, PARIS])))
+        before = dict(query(dsn, f"SELECT city, ROW(ctid, xmin, xmax)::text FROM {SCHEMA}.cities"))
+        publisher.publish(epoch(2, changed([ROME, city("Paris", "21.0000")])))
+    after = dict(query(dsn, f"SELECT city, ROW(ctid, xmin, xmax)::text FROM {SCHEMA}.cities"))
+    assert after["Rome"] == before["Rome"]
+    assert after["Paris"] != before["Paris"]
+
+
+def test_every_type_comes_back_as_it_went(postgres: Postgres) -> None:
+    dsn = postgres.dsn()
+    local = datetime(1999, 12, 31, 23, 59, 59, 999999)
+    extreme = [
+        (date(1, 1, 1), "", Decimal("99999999999999.9999"), 2**63 - 1, NOON.replace(microsecond=1), local, False),
+        (date(9999, 12, 31), 'a "quoted",\nbroken\r\n\\. line', Decimal("-99999999999999.9999"), -(2**63), None, None, None),
+        (date(2026, 1, 1), "\\.", Decimal("0.0001"), 0, None, None, None),
+        (date(2026, 1, 2), "\\N", None, None, None, None, None),
+    ]
+    with publishing(dsn) as publisher:
+        publisher.publish(epoch(1, whole(extreme)))
+        assert rows(dsn) == sorted(extreme, key=lambda row: row[:2])
+        publisher.publish(epoch(2, changed([], gone=extreme)))
+        publisher.publish(epoch(3, changed(extreme)))
+    assert rows(dsn) == sorted(extreme, key=lambda row: row[:2])
+
+
+def test_a_null_turned_into_an_empty_text_is_a_change(postgres: Postgres) -> None:
+    dsn = postgres.dsn()
+    with publishing(dsn) as publisher:
+        publisher.publish(epoch(1, whole([city("Rome", None)])))
+        assert publisher.publish(epoch(2, changed([city("Rome", "0.0000")]))) == {"cities": 1}
+        assert publisher.publish(epoch(3, changed([city("Rome", None)]))) == {"cities": 1}
+    assert rows(dsn) == [city("Rome", None)]
+
+
+def test_text_is_ordered_by_bytes(postgres: Postgres) -> None:
+    dsn = postgres.dsn()
+    names = ["é", "a", "Z", "z", "É", "_", "Ω", "😀", "\ue000"]
+    with publishing(dsn) as publisher:
+        publisher.publish(epoch(1, whole([city(name) for name in names])))
+    found = [name for (name,) in query(dsn, f"SELECT city FROM {SCHEMA}.cities ORDER BY city")]
+    assert found == sorted(names, key=lambda name: name.encode())
+
+
+def test_each_model_says_which_epoch_and_source_times_it_shows(postgres: Postgres) -> None:
+    dsn = postgres.dsn()
+    with publishing(dsn) as publisher:
+        publisher.publish(epoch(1, whole([ROME])))
+        publisher.publish(epoch(2))
+        publisher.publish(epoch(3, held=frozenset({"cities"})))
+    assert query(dsn, f"SELECT epoch, source_times FROM {SCHEMA}._topline_models") == [(2, {"shop": NOON.isoformat()})]
+    assert query(dsn, f"SELECT epoch FROM {SCHEMA}._topline_writer") == [(3,)]
+    assert query(dsn, f"SELECT source, epoch, time, positions FROM {SCHEMA}._topline_sources") == [
+        ("shop", 3, NOON, {"stream": [3, 0]})
+    ]
+
+
+def test_listeners_are_told_of_the_epoch_once_it_is_visible(postgres: Postgres) -> None:
+    dsn = postgres.dsn()
+    with publishing(dsn) as publisher, psycopg.connect(dsn, autocommit=True) as listener:
+        listener.execute("LISTEN topline")
+        publisher.publish(epoch(1, whole([ROME])))
+        notices = [notice.payload for notice in listener.notifies(timeout=5, stop_after=1)]
+    assert notices == ['{"schema": "results", "epoch": 1, "models": ["cities"]}']
+
+
+def test_rows_that_postgresql_cannot_hold_halt_their_model_and_nothing_shows(postgres: Postgres) -> None:
+    dsn = postgres.dsn()
+    with publishing(dsn) as publisher:
+        publisher.publish(epoch(1, whole([ROME])))
+        with pytest.raises(ModelHalted, match=r"model cities.*0x00"):
+            publisher.publish(epoch(2, changed([city("zero\0byte"), OSLO])))
+        with pytest.raises(ModelHalted, match="model cities"):
+            publisher.publish(epoch(2, whole([ROME, ROME])))
+        publisher.publish(epoch(2, changed([PARIS])))
+    assert rows(dsn) == [PARIS, ROME]
+
+
+def test_a_model_that_is_not_published_is_a_mistake_of_the_caller(postgres: Postgres) -> None:
+    with publishing(postgres.dsn()) as publisher, pytest.raises(ValueError, match="elsewhere"):
+        publisher.publish(Epoch(1, {"elsewhere": whole([ROME])}))
+
+
+def test_the_digest_follows_the_rows_and_not_their_order(postgres: Postgres) -> None:
+    one, other = postgres.dsn(), postgres.dsn()
+    with publishing(one) as publisher:
+        publisher.publish(epoch(1, whole([ROME, PARIS])))
+    with publishing(other) as publisher:
+        publisher.publish(epoch(1, whole([PARIS])))
+        assert _digest(one) != _digest(other)
+        publisher.publish(epoch(2, changed([ROME])))
+    assert _digest(one) == _digest(other)
+    assert _digest(one)[0] == 2
+
+
+def _digest(dsn: str) -> tuple[int, str]:
+    with Snapshot(dsn, SCHEMA, {"cities": CITIES}) as snapshot:
+        return snapshot.digest("cities")
+
+
+def test_so_many_changes_are_cheaper_as_a_new_table(postgres: Postgres) -> None:
+    with publishing(postgres.dsn()) as publisher:
+        assert publisher.wants_replace("cities", 0), "never published"
+        publisher.publish(epoch(1, whole([ROME])))
+        assert not publisher.wants_replace("cities", 49_999)
+        assert publisher.wants_replace("cities", 50_000)
