@@ -1,0 +1,221 @@
+"""Compaction: old batches become Parquet segments, and segments merge by size, beside a running engine.
+
+A new segment takes in older ones while what it has so far reaches MERGE_SHARE of the next, so a row is rewritten a number of
+times that grows with the logarithm of the table's size.
+"""
+
+import os
+import sqlite3
+import threading
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from topline.errors import WorkError
+from topline.faults import point
+from topline.log import pins
+from topline.log.books import CHECKPOINT, Books
+from topline.log.codec import encode_schema
+from topline.log.contents import Contents, Relations, Segment, load_records, load_segments
+from topline.log.database import SEGMENTS, Database
+from topline.log.letters import oldest_open
+from topline.log.reader import connect
+from topline.schema import TableSchema
+
+STEP_ROWS = 2_000_000  # changes folded at once, so that memory stays bounded in a long backlog
+MERGE_SHARE = 0.5
+_PRUNE_BYTES, _PRUNE_ROWS = 4_000_000, 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    after: int
+    to: int
+    purge: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    table: TableSchema
+    file: str
+    rows: int
+    last_seq: int
+    replaces: Sequence[Segment]
+
+
+class Compactor:
+    """Folds on request. One run at a time; `stop` ends one that is under way."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._books = Books(database)
+        self._folder = database.path.parent
+        self._running = threading.Lock()
+        self._stopping = False
+        self._connection: duckdb.DuckDBPyConnection | None = None
+
+    def run(self, through: int) -> int:
+        """Fold what is at or below epoch `through` and every pin. Returns the number of changes that it folded."""
+        folded = 0
+        with self._running:
+            while not self._stopping and (step := self._next_step(through)) is not None and self._fold(step):
+                folded += step.rows
+            self.clean()
+        return folded
+
+    def stop(self) -> None:
+        self._stopping = True
+        connection = self._connection
+        if connection is not None:
+            connection.interrupt()
+        with self._running:
+            pass
+
+    def clean(self) -> None:
+        """Delete what nobody reads any more: files of merged segments, folded batches."""
+        with self._database.write() as connection:
+            oldest = min((pin for pin, _ in pins.live(connection, self._folder)), default=None)
+            sql = "SELECT id, file FROM segments WHERE retired_after_pin IS NOT NULL AND (?1 IS NULL OR retired_after_pin < ?1)"
+            gone = connection.execute(sql, (oldest,)).fetchall()
+        for _, file in gone:
+            (self._folder / SEGMENTS / file).unlink(missing_ok=True)
+        if gone:
+            with self._database.write() as connection:
+                connection.executemany("DELETE FROM segments WHERE id = ?", [(number,) for number, _ in gone])
+        while not self._stopping and self._prune():
+            pass
+
+    def _next_step(self, through: int) -> _Step | None:
+        with self._database.write() as connection:
+            limit = min([through, *(epoch for _, epoch in pins.live(connection, self._folder))])
+            after = pins.floor(connection)
+            sql = "SELECT epoch, complete, rows FROM commits WHERE epoch > ? AND epoch <= ? ORDER BY epoch"
+            commits = connection.execute(sql, (after, limit)).fetchall()
+            letter = oldest_open(connection)
+        to, rows = _stretch(commits)
+        if not to:
+            return None
+        checkpoint = self._books.get(CHECKPOINT)
+        purge = min(to, to if checkpoint is None else int(checkpoint), to if letter is None else letter - 1)
+        return _Step(after, to, purge, rows)
+
+    def _fold(self, step: _Step) -> bool:
+        """Replace the batches of a step by segments. False when a reader pinned an epoch of the step meanwhile.
+
+        1. write the new segments beside the old ones, and fsync files and folder
+        2. one transaction names them, retires what they replace, and raises the floor
+        3. old files and batches are deleted later, when nobody reads them (`clean`)
+        """
+        try:
+            written = [self._write(table, step) for table in self._tables(step)]
+        except duckdb.InterruptException:
+            return False
+        except duckdb.Error as error:
+            raise WorkError(f"cannot fold the log into {self._folder / SEGMENTS}: {error}. Make room on that disk") from error
+        _sync(self._folder / SEGMENTS)
+        point("compact:before-commit")
+        with self._database.write() as connection:
+            pinned = any(epoch < step.to for _, epoch in pins.live(connection, self._folder))
+            if not pinned:
+                self._name(connection, step, written)
+        if pinned:
+            for one in written:
+                (self._folder / SEGMENTS / one.file).unlink(missing_ok=True)
+            return False
+        point("compact:after-commit")
+        return True
+
+    def _tables(self, step: _Step) -> list[TableSchema]:
+        with self._database.read() as connection:
+            sql = "SELECT DISTINCT table_name FROM batches WHERE epoch > ? AND epoch <= ?"
+            names = {name for (name,) in connection.execute(sql, (step.after, step.to))}
+        return [schema for name, schema in self._books.schemas().items() if name in names]
+
+    def _write(self, schema: TableSchema, step: _Step) -> _Written:
+        with self._database.read() as connection:
+            segments = load_segments(connection, self._folder / SEGMENTS, schema.name)
+            records = load_records(connection, schema.name, step.after, step.to)
+            counts = "SELECT sum(rows) FROM batches WHERE table_name = ? AND epoch > ? AND epoch <= ?"
+            pending = connection.execute(counts, (schema.name, step.after, step.to)).fetchone()[0]
+        merged = _merged(segments, pending)
+        whole = len(merged) == len(segments)
+        where = f"NOT _deleted OR _epoch > {step.purge}" if whole else "true"
+        file = f"{uuid.uuid4().hex}.parquet"
+        rows = self._copy(schema, Contents(schema.name, merged, records), where, self._folder / SEGMENTS / file)
+        return _Written(schema, file, rows, records[-1].seq, merged)
+
+    def _copy(self, schema: TableSchema, contents: Contents, where: str, path: Path) -> int:
+        connection = self._connection = connect(self._folder)
+        try:
+            sql = Relations(connection, schema, contents).rows(where)
+            target = str(path).replace("'", "''")
+            done = connection.execute(f"COPY ({sql}) TO '{target}' (FORMAT parquet, COMPRESSION lz4_raw)").fetchall()
+        finally:
+            self._connection = None
+            connection.close()
+        _sync(path)
+        return int(done[0][0])
+
+    def _name(self, connection: sqlite3.Connection, step: _Step, written: Sequence[_Written]) -> None:
+        last_pin = connection.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'pins'").fetchone()[0]
+        for one in written:
+            retired = [(last_pin, segment.id) for segment in one.replaces]
+            connection.executemany("UPDATE segments SET retired_after_pin = ? WHERE id = ?", retired)
+            connection.execute(
+                "INSERT INTO segments (table_name, file, rows, last_seq, definition) VALUES (?, ?, ?, ?, ?)",
+                (one.table.name, one.file, one.rows, one.last_seq, encode_schema(one.table)),
+            )
+        connection.execute("UPDATE meta SET value = ? WHERE key = 'floor'", (str(step.to).encode(),))
+        connection.execute(
+            "UPDATE meta SET value = ? WHERE key = 'purged' AND CAST(value AS INTEGER) < ?",
+            (str(step.purge).encode(), step.purge),
+        )
+
+    def _prune(self) -> bool:
+        """Delete some folded batches, few enough that an append hardly waits. False when there are none left."""
+        with self._database.write() as connection:
+            floor = pins.floor(connection)
+            sql = "SELECT seq, epoch, bytes FROM batches WHERE epoch <= ? ORDER BY seq LIMIT ?"
+            rows = connection.execute(sql, (floor, _PRUNE_ROWS)).fetchall()
+            last, size = 0, 0
+            for seq, _, length in rows:
+                last, size = seq, size + length
+                if size >= _PRUNE_BYTES:
+                    break
+            connection.execute("DELETE FROM batches WHERE seq <= ? AND epoch <= ?", (last, floor))
+            if not rows:
+                connection.execute("DELETE FROM commits WHERE epoch <= ?", (floor,))
+        return bool(rows)
+
+
+def _stretch(commits: Sequence[tuple[int, int, int]]) -> tuple[int, int]:
+    """The last epoch to fold in one step, and its changes: the last complete one within STEP_ROWS, else the next complete."""
+    to, counted, rows = 0, 0, 0
+    for epoch, complete, count in commits:
+        rows += count
+        if to and rows > STEP_ROWS:
+            break
+        if complete:
+            to, counted = epoch, rows
+    return to, counted
+
+
+def _merged(segments: Sequence[Segment], pending: int) -> tuple[Segment, ...]:
+    """The segments, oldest first, that a new one of `pending` changes takes in: always the newest ones."""
+    total, first = pending, len(segments)
+    while first and total >= MERGE_SHARE * segments[first - 1].rows:
+        first -= 1
+        total += segments[first].rows
+    return tuple(segments[first:])
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
