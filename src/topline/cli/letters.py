@@ -8,8 +8,8 @@ import typer
 from topline.cli.options import HERE, AsJson, ProjectDir, open_project
 from topline.cli.output import out, plain, print_json, print_pairs, print_table
 from topline.errors import UsageError
-from topline.live.commands import submit
-from topline.log import LogReader, StoredLetter
+from topline.live.asking import ask
+from topline.log import LetterState, LogReader, StoredLetter
 
 app = typer.Typer(help="What could not be read: kept byte for byte, to be shown and replayed.", no_args_is_help=True)
 
@@ -28,11 +28,12 @@ def list_letters(
     """List them, newest first. Example: `topline dead-letters list --table branches.sales`"""
     loaded = open_project(project)
     with LogReader.open(loaded.state_dir, loaded.config.project) as log:
-        letters = list(log.dead_letters(table=table, state=state, limit=limit))
+        letters = log.letters.list(table=table, state=_state(state), limit=limit, newest_first=True)
+        raw = {letter.id: log.letters.raw(letter.id) for letter in letters}
     if as_json:
-        print_json([_fields(letter) for letter in letters])
+        print_json([_fields(letter, raw[letter.id]) for letter in letters])
         return
-    rows = [(str(x.id), x.state, x.letter.table, x.letter.locator, x.letter.reason, _start(x.letter.raw)) for x in letters]
+    rows = [(str(x.id), x.state, x.table, x.locator, x.reason, _start(raw[x.id])) for x in letters]
     print_table("", ("number", "state", "table", "where", "why", "begins"), rows)
 
 
@@ -46,15 +47,13 @@ def show(
     """Show one, whole. Example: `topline dead-letters show 7 --raw > line.csv`"""
     loaded = open_project(project)
     with LogReader.open(loaded.state_dir, loaded.config.project) as log:
-        letter = log.dead_letter(number)
-    if letter is None:
-        raise UsageError(f"there is no dead letter {number}: `topline dead-letters list` shows the numbers")
+        letter, kept = log.letters.get(number), log.letters.raw(number)
     if raw:
-        sys.stdout.buffer.write(letter.letter.raw)
+        sys.stdout.buffer.write(kept)
     elif as_json:
-        print_json(_fields(letter))
+        print_json(_fields(letter, kept))
     else:
-        print_pairs(_fields(letter))
+        print_pairs(_fields(letter, kept))
 
 
 @app.command()
@@ -63,20 +62,25 @@ def replay(numbers: Numbers, project: ProjectDir = HERE) -> None:
 
     Example: `topline dead-letters replay 7 8`
     """
-    out.print(submit(open_project(project), "replay", {"letters": numbers}), markup=False)
+    out.print(ask(open_project(project), "replay", {"letters": numbers}), markup=False)
 
 
-def _fields(stored: StoredLetter) -> dict[str, str]:
-    letter = stored.letter
+def _state(name: str | None) -> LetterState | None:
+    if name is not None and name not in set(LetterState):
+        raise UsageError(f"--state {name!r}: one of {', '.join(LetterState)} is expected")
+    return None if name is None else LetterState(name)
+
+
+def _fields(letter: StoredLetter, raw: bytes) -> dict[str, str]:
     return {
-        "number": str(stored.id),
-        "state": str(stored.state),
-        "source": stored.source,
+        "number": str(letter.id),
+        "state": str(letter.state),
+        "source": letter.source,
         "table": letter.table,
         "where": letter.locator,
         "why": letter.reason,
-        "time": str(plain(stored.time)),
-        "bytes": str(plain(letter.raw)),
+        "time": str(plain(letter.time)),
+        "bytes": str(plain(raw)),
     }
 
 

@@ -16,7 +16,9 @@ ProjectDir = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for machines.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="A setting of topline.yml, such as `engine.batch_rows=1000`. Wins over all."),
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="A setting of topline.yml, such as `engine.batch_rows=1000`. Wins over all."
+    ),
 ]
 HERE = Path(".")
 

@@ -29,7 +29,11 @@ def reference() -> str:
     """The whole page, Markdown."""
     parts = [HEAD, "## The frame\n", _rows(Config, "")]
     for kind in sorted(KINDS):
-        parts += [f"## `kind: {kind}`\n", f"Below `sources.NAME`; see [{kind}](sources/{kind}.md).\n", _rows(settings_of(kind), "")]
+        parts += [
+            f"## `kind: {kind}`\n",
+            f"Below `sources.NAME`; see [{kind}](sources/{kind}.md).\n",
+            _rows(settings_of(kind), ""),
+        ]
     return "\n".join(parts)
 
 

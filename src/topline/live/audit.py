@@ -49,26 +49,22 @@ def audit_results(
         connection.close()
 
 
-def truth(reader: LogReader, plan: ProjectPlan, epoch: int) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection in which tables (as of `epoch`) and models (their original SQL) are relations."""
+def truth(reader: LogReader, plan: ProjectPlan, epoch: int, *, models: bool = True) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection in which tables (as of `epoch`) and, if asked for, models (their original SQL) are relations."""
     connection = reader.connect_duckdb(plan.tables, epoch)
     connection.execute("SET TimeZone = 'UTC'")
-    for name, model in plan.models.items():
+    for name, model in plan.models.items() if models else ():
         connection.execute(f"CREATE TEMP TABLE {quoted(name)} AS SELECT * FROM ({model.sql_duckdb})")
     return connection
 
 
-def _compare_model(
-    connection: duckdb.DuckDBPyConnection, model: ModelPlan, epoch: int, chunks: Iterable[pa.Table]
-) -> Compared:
+def _compare_model(connection: duckdb.DuckDBPyConnection, model: ModelPlan, epoch: int, chunks: Iterable[pa.Table]) -> Compared:
     columns = ", ".join(f"CAST({quoted(c.name)} AS {c.type}) AS {quoted(c.name)}" for c in model.schema.columns)
     connection.execute(f'CREATE OR REPLACE TEMP VIEW "~truth" AS SELECT {columns} FROM {quoted(model.name)}')
     return _compare(connection, model.schema, epoch, chunks)
 
 
-def _compare(
-    connection: duckdb.DuckDBPyConnection, schema: TableSchema, epoch: int, chunks: Iterable[pa.Table]
-) -> Compared:
+def _compare(connection: duckdb.DuckDBPyConnection, schema: TableSchema, epoch: int, chunks: Iterable[pa.Table]) -> Compared:
     """`"~truth"` holds what should be there; `chunks` are what is."""
     found = pa.concat_tables([schema.arrow.empty_table(), *(chunk.select(schema.names).cast(schema.arrow) for chunk in chunks)])
     connection.register("~found", found)

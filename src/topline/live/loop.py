@@ -1,6 +1,7 @@
 """The engine: reads every source, folds what is new, commits it to the log, and hands changed rows to PostgreSQL."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -16,6 +17,7 @@ from topline.log import LetterState, Log, LogEntry
 from topline.models.plan import ProjectPlan
 from topline.sources.reader import Readers
 
+REJECTED = "rejected_sales"
 Positions = dict[str, dict[str, Position]]
 
 
@@ -27,6 +29,8 @@ class Counts:
     batches: int = 0
     dead_letters: int = 0
     rows_read: int = 0
+    by_source: Counter[str] = field(default_factory=Counter)
+    letters_by_source: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.time)
 
 
@@ -88,7 +92,13 @@ class Engine:
     def caught_up(self) -> bool:
         publication = self.machinery.publication
         held = self.holds.held_models()
-        return self.machinery.readers.queued() == 0 and not publication.busy and not publication.dirty(held) and self._epoch_told()
+        return (
+            self.machinery.readers.queued() == 0 and not publication.busy and not publication.dirty(held) and self._epoch_told()
+        )
+
+    def rejected(self) -> int:
+        """Rows of the model `rejected_sales`, where the project has one."""
+        return self.machinery.dataflow.count(REJECTED) if REJECTED in self.machinery.plan.models else 0
 
     def drain(self, seconds: float = 10.0) -> None:
         """Stop reading, publish what is folded, and save the state. Gives up on a results database that does not answer."""
@@ -188,8 +198,11 @@ class Engine:
 
     def _after(self, batches: list[SourceBatch], applied: Applied) -> None:
         self.counts.batches += 1
-        self.counts.changes += sum(len(batch) for batch in batches)
-        self.counts.dead_letters += sum(len(batch.dead_letters) for batch in batches)
+        for batch in batches:
+            self.counts.by_source[batch.source] += len(batch)
+            self.counts.letters_by_source[batch.source] += len(batch.dead_letters)
+        self.counts.changes = self.counts.by_source.total()
+        self.counts.dead_letters = self.counts.letters_by_source.total()
         self.counts.rows_read += applied.rows_read
         for model, message in applied.halted.items():
             self.holds.models[model] = message

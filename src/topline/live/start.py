@@ -38,9 +38,7 @@ class Started:
 
 def load_plan(project: Project) -> ProjectPlan:
     config = project.config
-    return load(
-        project.models_dir, name=config.project, time_zone=config.time_zone, currency=config.currency, vars=config.vars
-    )
+    return load(project.models_dir, name=config.project, time_zone=config.time_zone, currency=config.currency, vars=config.vars)
 
 
 @contextmanager
@@ -60,7 +58,9 @@ def databases(project: Project) -> Iterator[Callable[[str], str]]:
 
 
 @contextmanager
-def started(project: Project, *, take_over: bool = False, on_rebuild: Callable[[str, int], None] | None = None) -> Iterator[Started]:
+def started(
+    project: Project, *, take_over: bool = False, on_rebuild: Callable[[str, int], None] | None = None
+) -> Iterator[Started]:
     """The engine, ready to run. Everything that it opened is closed at the end, in the reverse order."""
     plan = load_plan(project)
     with ExitStack() as stack:
@@ -69,7 +69,10 @@ def started(project: Project, *, take_over: bool = False, on_rebuild: Callable[[
         log = stack.enter_context(Log.open(project.state_dir, project.config.project))
         results_dsn = real(project.config.results.dsn)
         publisher = Publisher(
-            results_dsn, project.config.results.schema_, state_id=log.state_id, swap_fraction=project.config.results.swap_fraction
+            results_dsn,
+            project.config.results.schema_,
+            state_id=log.state_id,
+            swap_fraction=project.config.results.swap_fraction,
         )
         stack.callback(publisher.close)
         dataflow = _state(project, plan, log, on_rebuild or (lambda table, rows: None))
@@ -109,9 +112,7 @@ def log_resume(log: Log) -> Callable[[str], Resume]:
     return resume
 
 
-def _note_unpublished(
-    plan: ProjectPlan, log: Log, publisher: Publisher, publication: Publication, take_over: bool
-) -> None:
+def _note_unpublished(plan: ProjectPlan, log: Log, publisher: Publisher, publication: Publication, take_over: bool) -> None:
     """What PostgreSQL lacks: whole models where the log cannot say, else the keys that the log still owes."""
     opened = publisher.open(plan.models, epoch=log.epoch, published=log.published_epochs(), take_over=take_over)
     for name in (name for name, model in plan.models.items() if model.published):
@@ -132,6 +133,23 @@ def _state(project: Project, plan: ProjectPlan, log: Log, on_rebuild: Callable[[
     return dataflow
 
 
+def declare_tables(plan: ProjectPlan, log: Log, holds: Holds) -> None:
+    """Tell the log the tables' columns. A column (or key) that the log's rows do not have yet needs a new copy."""
+    logged = log.schemas()
+    for name, schema in plan.tables.items():
+        before = logged.get(name)
+        lacking = [] if before is None else [column.name for column in schema.columns if column not in before.columns]
+        if before is not None and (lacking or before.key != schema.key):
+            what = f"the column{'s' if len(lacking) > 1 else ''} {', '.join(lacking)}" if lacking else "its key"
+            holds.tables[name] = (
+                f"table {name}: {what} changed in the models, and rows that were copied before lack it; "
+                f"models that read it stand still: run `topline resync {name}`"
+            )
+            log.hold(name, holds.tables[name])
+        else:
+            log.declare({name: schema})
+
+
 def rebuild(plan: ProjectPlan, log: Log, on_rebuild: Callable[[str, int], None]) -> Dataflow:
     """Every table of the log, folded as one batch into an empty state. `on_rebuild(table, rows)` is told of the progress."""
     dataflow = Dataflow(plan)
@@ -150,4 +168,12 @@ def _as_changes(table: str, columns: tuple[str, ...], chunk: pa.Table) -> Iterat
     for partition in pc.unique(chunk["_partition"]).to_pylist():
         rows = chunk.filter(pc.equal(chunk["_partition"], partition))
         hi, lo = (np.asarray(rows[name].to_numpy(), dtype=np.int64) for name in ("_hi", "_lo"))
-        yield TableChanges(table, partition, rows.select(columns), np.full(len(rows), UPSERT, np.int8), hi, lo)
+        yield TableChanges(table, partition, _with(rows, columns), np.full(len(rows), UPSERT, np.int8), hi, lo)
+
+
+def _with(rows: pa.Table, columns: tuple[str, ...]) -> pa.Table:
+    """The columns, those that the rows lack as NULL: their table is held until it is copied again."""
+    for name in columns:
+        if name not in rows.column_names:
+            rows = rows.append_column(name, pa.nulls(len(rows)))
+    return rows.select(columns)

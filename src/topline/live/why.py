@@ -1,14 +1,17 @@
 """`why`: walks the plan backwards from one result to the rows that it is made of (Cui and Widom, lineage tracing, 2000)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import duckdb
 import pyarrow as pa
 
 from topline.errors import UsageError
+from topline.log import LogReader
 from topline.models.plan import Aggregate, Join, Node, ProjectPlan, Scan, Select, TopN, Union
 from topline.models.scratch import names_of, quoted, views
+from topline.schema import TableSchema
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,8 @@ class _Walk:
                 self._join(node, wanted)
 
     def _select(self, node: Select, wanted: str) -> str:
-        made = ", ".join(f'CAST({sql} AS {c.type}) AS "~{i}"' for i, (sql, c) in enumerate(zip(node.expressions, node.columns)))
+        pairs = enumerate(zip(node.expressions, node.columns, strict=True))
+        made = ", ".join(f'CAST({sql} AS {c.type}) AS "~{i}"' for i, (sql, c) in pairs)
         where = f" WHERE {node.where}" if node.where else ""
         on = " AND ".join(f'i."~{i}" IS NOT DISTINCT FROM w.{quoted(c.name)}' for i, c in enumerate(node.columns))
         columns = ", ".join(f"i.{quoted(c.name)}" for c in node.input.columns)
@@ -105,3 +109,42 @@ class _Walk:
         keys = " AND ".join(f"i.{quoted(name)} IS NOT NULL" for _, name in node.on)
         self._want(node.left, self._matching(node.left, wanted, left))
         self._want(node.right, f"{self._matching(node.right, wanted, right)} WHERE {keys}")
+
+
+def explain_key(schema: TableSchema, words: Sequence[str]) -> dict[str, str]:
+    """The key from the command line: the values in the key's order, or NAME=VALUE pairs."""
+    names = {name for name in schema.key if any(word.startswith(f"{name}=") for word in words)}
+    if names:
+        return {name: value for name, _, value in (word.partition("=") for word in words)}
+    if len(words) != len(schema.key):
+        raise UsageError(f"the key of {schema.name} is ({', '.join(schema.key)}): {len(schema.key)} values; found {len(words)}")
+    return dict(zip(schema.key, words, strict=True))
+
+
+def locate(log: LogReader, plan: ProjectPlan, part: Contribution, kind: str) -> list[dict[str, Any]]:
+    """The contributing rows as dictionaries, each with `where` it came from and `taken`, when the log took it."""
+    schema = plan.tables[part.table]
+    if not len(part.rows):
+        return []
+    journey = log.journey(part.table, part.rows.select(schema.key)).to_pylist()
+    where = _WHERE.get(kind, _plain_where)
+    rows = sorted(journey, key=lambda row: (row["_epoch"], row["_hi"], row["_lo"]))
+    return [{**{name: row[name] for name in schema.names}, "where": where(row), "taken": row["_time"]} for row in rows]
+
+
+def _file_where(row: Mapping[str, Any]) -> str:
+    if row["_partition"].startswith("replay:"):
+        return f"dead letter {row['_partition'].removeprefix('replay:')}"
+    return f"{row['_partition'].partition(':')[2]}:{row['_lo']} (reading {row['_hi']})"
+
+
+def _lsn_where(row: Mapping[str, Any]) -> str:
+    """PostgreSQL writes an LSN as two hexadecimal halves (pg_lsn)."""
+    return f"LSN {row['_hi'] >> 32:X}/{row['_hi'] & 0xFFFFFFFF:X}"
+
+
+def _plain_where(row: Mapping[str, Any]) -> str:
+    return f"{row['_partition']} at ({row['_hi']}, {row['_lo']})"
+
+
+_WHERE: dict[str, Callable[[Mapping[str, Any]], str]] = {"files": _file_where, "postgres": _lsn_where}

@@ -1,0 +1,70 @@
+"""A project of the shipped kind in a temporary folder, and the command line run as a user runs it: in a process."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+TOPLINE = (sys.executable, "-m", "topline.cli.main")
+
+
+@dataclass(frozen=True)
+class TestProject:
+    """`run` fails with the command's output when the exit code is not the expected one."""
+
+    __test__ = False
+    folder: Path
+
+    def run(self, *arguments: str, expect: int | None = 0, timeout: float = 180, env: dict[str, str] | None = None) -> str:
+        done = subprocess.run(
+            [*TOPLINE, *arguments],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+            env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200", **(env or {})},
+        )
+        assert expect is None or done.returncode == expect, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done.stdout + done.stderr
+
+    def json(self, *arguments: str, expect: int | None = 0) -> Any:
+        done = subprocess.run(
+            [*TOPLINE, *arguments, "--json"],
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+        assert expect is None or done.returncode == expect, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return json.loads(done.stdout)
+
+    def start(self, *arguments: str, env: dict[str, str] | None = None) -> "subprocess.Popen[bytes]":
+        """The command in a process group of its own, its output in `run.log`."""
+        with (self.folder / "run.log").open("ab") as log:
+            return subprocess.Popen(
+                [*TOPLINE, *arguments],
+                cwd=self.folder,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                env={**os.environ, "NO_COLOR": "1", **(env or {})},
+            )
+
+    def output(self) -> str:
+        path = self.folder / "run.log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+
+def new_project(folder: Path, settings: Sequence[str] = ()) -> TestProject:
+    """`topline init`, with lines added to .env (TOPLINE_... overrides), the API on a free port."""
+    made = subprocess.run([*TOPLINE, "init", str(folder)], capture_output=True, text=True, check=False)
+    assert made.returncode == 0, made.stderr
+    (folder / ".env").write_text("\n".join(["TOPLINE_API__PORT=0", *settings]) + "\n")
+    return TestProject(folder)
