@@ -1,0 +1,109 @@
+"""What `topline check` and `topline audit --sources` ask of the files: they stand alone and only read."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from topline.errors import TransientError
+from topline.schema import Type
+from topline.sources.base import Context, Fault
+from topline.sources.files.content import BrokenContent, Content
+from topline.sources.files.quoted import Splitter
+from topline.sources.files.reading import FileShape, Reading, header_of
+from topline.sources.files.record import FILE, LINE
+from topline.sources.files.settings import FilesSettings
+from topline.sources.files.watch import Found, Pattern, Watch
+
+_HEADER_BYTES = 1 << 20
+
+
+def declaration_faults(context: Context, settings: FilesSettings) -> list[str]:
+    """Tables configured but not declared and the reverse; columns that are not text; keys that a file cannot have."""
+    faults = [
+        f"tables.{name}: not declared in the models' sources; declare it there, or remove it here"
+        for name in settings.tables
+        if name not in context.tables
+    ]
+    for name, schema in context.tables.items():
+        if name not in settings.tables:
+            faults.append(f"tables: {name!r} is declared in the models' sources, but has no files; add `{name}: {{path: ...}}`")
+        faults += [
+            f"tables.{name}: column {column.name!r} is {column.type.value}; a file brings text: declare TEXT, cast in staging"
+            for column in schema.columns
+            if column.type is not Type.TEXT
+        ]
+        if not schema.key:
+            faults.append(f"tables.{name}: no key is declared; name its columns, or [{FILE}, {LINE}] for one row a line")
+        if LINE in schema.key and FILE not in schema.key:
+            faults.append(f"tables.{name}: {LINE} is a key only together with {FILE}")
+    return faults
+
+
+def check(source: str, shapes: Mapping[str, FileShape], patterns: Mapping[str, list[Pattern]], root: Path) -> list[Fault]:
+    faults: list[Fault] = []
+    for table, shape in shapes.items():
+        where = f"sources.{source}.tables.{table}"
+        folders = [f for pattern in patterns[table] for f in _folder_faults(f"{where}.path", pattern.base)]
+        faults += folders or _header_faults(where, shape, _newest(root, table, shape))
+    return faults
+
+
+def _folder_faults(where: str, folder: Path) -> list[Fault]:
+    if not folder.is_dir():
+        return [Fault(where, f"{folder} is not a folder", f"mkdir -p {folder}")]
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return [Fault(where, f"{folder} cannot be read", f"chmod u+rx {folder}, as its owner")]
+    return []
+
+
+def _newest(root: Path, table: str, shape: FileShape) -> Found | None:
+    try:
+        found = Watch(root, {table: shape.settings}, 0).scan()
+    except TransientError:
+        return None
+    return max(found.values(), key=lambda file: file.order, default=None)
+
+
+def _header_faults(where: str, shape: FileShape, file: Found | None) -> list[Fault]:
+    """Whether the newest file can be opened and its header serves."""
+    if file is None or file.stat.size == 0:
+        return []
+    try:
+        content = Content(file.path)
+        data = content.read(_HEADER_BYTES).removeprefix(b"\xef\xbb\xbf")
+        content.close()
+        if shape.settings.format == "csv" and shape.settings.header is True:
+            record = Splitter(shape.dialect).split(data, 0, final=True)
+            assert record is not None
+            header_of(record.fields, record.fault, data[: record.end], shape)
+    except (TransientError, BrokenContent, ValueError, FileNotFoundError) as error:
+        remedy = "declare the columns that the files have, or mend the file; as it stands it is kept as dead letters"
+        return [Fault(where, f"{file.name}: {error}", remedy)]
+    return []
+
+
+def current(shape: FileShape, files: Sequence[Found]) -> Iterator[pa.Table]:
+    """The readable rows of all files, the last one of each key. Holds them in memory."""
+    tables = [table for file in files for table in _rows(shape, file)]
+    if not tables:
+        return
+    rows = pa.concat_tables(tables)
+    numbered = rows.select(list(shape.schema.key)).append_column("_place", pa.array(np.arange(rows.num_rows)))
+    last = numbered.group_by(list(shape.schema.key)).aggregate([("_place", "max")])["_place_max"]
+    kept = rows.take(last)
+    for start in range(0, kept.num_rows, 100_000):
+        yield kept.slice(start, 100_000)
+
+
+def _rows(shape: FileShape, file: Found) -> Iterator[pa.Table]:
+    try:
+        content = Content(file.path)
+    except FileNotFoundError:
+        return
+    try:
+        yield from (chunk.rows for chunk in Reading(shape, content, file.name).chunks() if len(chunk.lines))
+    finally:
+        content.close()

@@ -1,0 +1,79 @@
+"""What is remembered of each file, in the log beside its position, and the batch that carries both."""
+
+import json
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from topline.changes import UPSERT, DeadLetter, Part, Position, SourceBatch, Sweep, TableChanges
+from topline.sources.files.content import Stat
+from topline.sources.files.reading import Chunk
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """A file as it was when its generation was read. `digest` is the hash of its bytes, '' until it was read whole."""
+
+    generation: int
+    size: int
+    mtime_ns: int
+    digest: str = ""
+
+    def same(self, stat: Stat) -> bool:
+        return stat.same_version(self.size, self.mtime_ns)
+
+    def encode(self) -> bytes:
+        return json.dumps([self.generation, self.size, self.mtime_ns, self.digest]).encode()
+
+    @classmethod
+    def decode(cls, raw: bytes) -> "FileState":
+        values: list[Any] = json.loads(raw)
+        return cls(*values)
+
+
+@dataclass(slots=True)
+class Draft:
+    """A batch in the making."""
+
+    source: str
+    parts: list[Part] = field(default_factory=list)
+    positions: dict[str, Position] = field(default_factory=dict)
+    letters: list[DeadLetter] = field(default_factory=list)
+    memory: dict[str, bytes | None] = field(default_factory=dict)
+    newest_ns: int = 0
+    weight: int = 0
+
+    def add(self, table: str, file: tuple[str, str], generation: int, chunk: Chunk) -> None:
+        """A chunk of the file (partition, name) goes in."""
+        partition, name = file
+        if len(chunk.lines):
+            count = len(chunk.lines)
+            hi = np.full(count, generation, dtype=np.int64)
+            self.parts.append(TableChanges(table, partition, chunk.rows, np.full(count, UPSERT, np.int8), hi, chunk.lines))
+        for bad in chunk.bad:
+            place = Position(generation, bad.line)
+            self.letters.append(DeadLetter(table, partition, place, bad.raw, bad.reason, f"{name}:{bad.line}"))
+        self.positions[partition] = Position(generation, chunk.last_line)
+        self.weight += len(chunk)
+
+    def sweep(self, table: str, partition: str, at: Position) -> None:
+        """Rows of earlier generations than `at` are retracted."""
+        self.parts.append(Sweep(table, partition, at.hi, at))
+
+    def move(self, partition: str, position: Position) -> None:
+        self.positions[partition] = position
+
+    def remember(self, partition: str, state: FileState | None) -> None:
+        self.memory[partition] = state.encode() if state else None
+        self.newest_ns = max(self.newest_ns, state.mtime_ns if state else 0)
+        self.weight += 1  # so that a batch ends even where files bring no row
+
+    def batch(self) -> SourceBatch | None:
+        if not (self.parts or self.letters or self.memory or self.positions):
+            return None
+        time = datetime.fromtimestamp(self.newest_ns / 1e9, UTC) if self.newest_ns else None
+        return SourceBatch(
+            self.source, tuple(self.parts), dict(self.positions), tuple(self.letters), dict(self.memory), time=time
+        )

@@ -1,0 +1,69 @@
+"""What reading a piece of a file gives: rows with their lines, and the records that could not be read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from topline.changes import Ints
+from topline.schema import TableSchema
+
+FILE, LINE = "_file", "_line"  # declared columns that the source itself fills: relative path, and line of the record
+
+
+class Bad(NamedTuple):
+    """A record that is no row: the line where it starts (1-based), its bytes with their line end, and why."""
+
+    line: int
+    raw: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """The records of a piece. `rows` has the table's columns; `lines` (1-based, increasing) says where each row starts.
+
+    `consumed` bytes and `line_count` lines of the piece were used up; a record that may go on lies after them.
+    """
+
+    rows: pa.Table
+    lines: Ints
+    bad: tuple[Bad, ...]
+    consumed: int
+    line_count: int
+
+
+class Parser(Protocol):
+    """Splits a file's bytes into records. `data` begins at a line's start and ends at a line's end, or at the file's."""
+
+    def parse(self, data: bytes, line: int, final: bool) -> Parsed: ...
+
+
+Row = tuple[int, Sequence[str | None]]
+
+
+def table_of(schema: pa.Schema, rows: Sequence[Row]) -> tuple[pa.Table, Ints]:
+    """Rows (line, one text or None a column) as a table and their lines."""
+    lines = np.array([line for line, _ in rows], dtype=np.int64)
+    columns = zip(*(values for _, values in rows), strict=True) if rows else [()] * len(schema)
+    return pa.Table.from_arrays([pa.array(column, pa.string()) for column in columns], schema=schema), lines
+
+
+def text_columns(schema: TableSchema) -> list[str]:
+    """The declared columns that a file has to bring, in their order."""
+    return [name for name in schema.names if name not in (FILE, LINE)]
+
+
+def decode(raw: bytes, encoding: str) -> str:
+    """`raw` as text that PostgreSQL can hold. ValueError says what it cannot be."""
+    try:
+        text = raw.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"not valid {encoding}: byte 0x{raw[error.start]:02x} at byte {error.start + 1} of the record"
+        ) from None
+    if "\0" in text:
+        raise ValueError(f"a NUL byte at byte {raw.find(0) + 1} of the record; text cannot hold one")
+    return text

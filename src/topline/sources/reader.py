@@ -1,0 +1,270 @@
+"""Each source reads in a thread of its own; the engine takes their batches from one place.
+
+Retry, backoff, queues and what `status` shows of a source live here, once. A queue holds a bounded number of rows, so that a
+source is never further ahead of the log than that.
+"""
+
+import random
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from topline.changes import Position, SourceBatch
+from topline.errors import SourceHalted, TransientError
+from topline.sources.base import Progress, Resume, Source
+
+_POLL = 0.1  # seconds that a read may wait: how soon a stop or an acknowledgement is noticed
+
+
+class Status(StrEnum):
+    STARTING = "starting"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    HALTED = "halted"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderState:
+    """What `status`, metrics and /readyz show. `error`: the last one (a bug's traceback), '' once it is over."""
+
+    status: Status = Status.STARTING
+    error: str = ""
+    attempts: int = 0
+    next_retry: datetime | None = None
+    progress: Progress = field(default_factory=Progress)
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """Seconds before try n+1: first * 2^n, at most `most`, of which a random part of up to a half is left out."""
+
+    first: float = 0.5
+    most: float = 30.0
+
+    def seconds(self, attempt: int) -> float:
+        return min(self.most, self.first * 2.0 ** min(attempt, 30)) * random.uniform(0.5, 1.0)
+
+
+class Reader:
+    """One source in its thread. `resume` says what the log holds; it is called in that thread, at each (re)opening.
+
+    Batches wait in a queue until it holds `queue_rows` rows; a batch alone may be larger. Batches read before a retry stay
+    in the queue: what is read again is dropped by its position.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        resume: Callable[[], Resume],
+        *,
+        max_rows: int,
+        queue_rows: int,
+        backoff: Backoff | None = None,
+        changed: threading.Condition | None = None,
+    ) -> None:
+        self.source, self.name = source, source.name
+        self._resume, self._max_rows, self._queue_rows = resume, max_rows, queue_rows
+        self._backoff = backoff or Backoff()
+        self._changed = changed or threading.Condition()
+        self._queue: deque[SourceBatch] = deque()
+        self._rows, self._at_end = 0, False
+        self._committed: dict[str, Position] = {}
+        self._stopping = threading.Event()
+        self._state = ReaderState()
+        self._thread = threading.Thread(target=self._run, name=f"source-{self.name}", daemon=True)
+
+    @property
+    def state(self) -> ReaderState:
+        return self._state
+
+    @property
+    def queued(self) -> int:
+        """Batches that wait."""
+        return len(self._queue)
+
+    @property
+    def queued_rows(self) -> int:
+        return self._rows
+
+    @property
+    def reached_end(self) -> bool:
+        """All that the source held when it was opened was read and taken from the queue."""
+        with self._changed:
+            return self._at_end and not self._queue
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def get(self, timeout: float) -> SourceBatch | None:
+        """The next batch, or None after `timeout` seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self._queue), timeout)
+            return self.take()
+
+    def take(self) -> SourceBatch | None:
+        """The next batch if one waits. The caller holds the condition given as `changed`, or is alone."""
+        if not self._queue:
+            return None
+        batch = self._queue.popleft()
+        self._rows -= _weight(batch)
+        self._changed.notify_all()
+        return batch
+
+    def acknowledge(self, positions: Mapping[str, Position]) -> None:
+        """These positions are committed; the source is told in its own thread."""
+        with self._changed:
+            self._committed.update(positions)
+            self._changed.notify_all()
+
+    def ask_to_stop(self) -> None:
+        self._stopping.set()
+        with self._changed:
+            self._changed.notify_all()
+
+    def stop(self, timeout: float = 10.0) -> bool:
+        """Ask the thread to close its source and wait for it; batches still queued are dropped. False: it is still busy."""
+        self.ask_to_stop()
+        if self._thread.ident is not None:
+            self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                try:
+                    self._read_on()
+                except TransientError as error:
+                    self._wait_to_retry(error)
+            self._set(Status.ENDED)
+        except SourceHalted as error:
+            self._set(Status.HALTED, str(error))
+        except Exception:  # noqa: BLE001 - the edge of a thread: a bug in one source must not stop the others
+            self._set(Status.HALTED, traceback.format_exc())
+        finally:
+            self.source.close()
+
+    def _read_on(self) -> None:
+        self._at_end = False
+        self.source.open(self._resume())
+        while not self._stopping.is_set():
+            self._tell_committed()
+            batch = self.source.read(self._max_rows, _POLL)
+            self._set(Status.RUNNING, progress=self.source.progress())
+            if batch is not None:
+                self._put(batch)
+            self._note_end(self.source.reached_end())
+
+    def _note_end(self, at_end: bool) -> None:
+        if at_end != self._at_end:
+            with self._changed:
+                self._at_end = at_end
+                self._changed.notify_all()
+
+    def _put(self, batch: SourceBatch) -> None:
+        """Queue a batch once there is room. Meanwhile the source is told what is committed, so that it can stay connected."""
+        while not self._stopping.is_set():
+            with self._changed:
+                if not self._queue or self._rows + _weight(batch) <= self._queue_rows:
+                    self._queue.append(batch)
+                    self._rows += _weight(batch)
+                    self._changed.notify_all()
+                    return
+                self._changed.wait(_POLL)
+            self._tell_committed()
+
+    def _tell_committed(self) -> None:
+        with self._changed:
+            committed, self._committed = self._committed, {}
+        if committed:
+            self.source.acknowledge(committed)
+
+    def _wait_to_retry(self, error: TransientError) -> None:
+        self.source.close()
+        failed_at_once = self._state.status is not Status.RUNNING
+        attempts = self._state.attempts + 1 if failed_at_once else 1
+        seconds = self._backoff.seconds(attempts - 1)
+        retry = datetime.now(UTC) + timedelta(seconds=seconds)
+        self._state = replace(self._state, status=Status.RETRYING, error=str(error), attempts=attempts, next_retry=retry)
+        self._stopping.wait(seconds)
+
+    def _set(self, status: Status, error: str = "", progress: Progress | None = None) -> None:
+        self._state = ReaderState(status, error, progress=progress or self._state.progress)
+
+
+class Readers:
+    """All sources of a project. The engine's one thread takes batches here, from each source in turn."""
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        resume: Callable[[str], Resume],
+        *,
+        max_rows: int,
+        queue_rows: int,
+        backoff: Backoff | None = None,
+    ) -> None:
+        """`resume` takes a source's name and is called in that source's thread."""
+        self._changed = threading.Condition()
+        self._readers = {
+            source.name: Reader(
+                source,
+                lambda name=source.name: resume(name),  # type: ignore[misc]
+                max_rows=max_rows,
+                queue_rows=queue_rows,
+                backoff=backoff,
+                changed=self._changed,
+            )
+            for source in sources
+        }
+        self._turn = deque(self._readers.values())
+
+    def __getitem__(self, source: str) -> Reader:
+        return self._readers[source]
+
+    def start(self) -> None:
+        for reader in self._readers.values():
+            reader.start()
+
+    def get(self, timeout: float) -> SourceBatch | None:
+        """The next batch of the source whose turn it is among those that have one, or None after `timeout` seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: any(reader.queued for reader in self._turn), timeout)
+            for _ in range(len(self._turn)):
+                self._turn.rotate(-1)
+                if (batch := self._turn[-1].take()) is not None:
+                    return batch
+            return None
+
+    def acknowledge(self, source: str, positions: Mapping[str, Position]) -> None:
+        self._readers[source].acknowledge(positions)
+
+    @property
+    def states(self) -> dict[str, ReaderState]:
+        return {name: reader.state for name, reader in self._readers.items()}
+
+    @property
+    def reached_end(self) -> bool:
+        """Every source that is not halted has given all that it held when it was opened, and it was taken from here."""
+        readers = self._readers.values()
+        return all(reader.reached_end or reader.state.status is Status.HALTED for reader in readers)
+
+    @property
+    def queued_rows(self) -> int:
+        return sum(reader.queued_rows for reader in self._readers.values())
+
+    def stop(self, timeout: float = 10.0) -> list[str]:
+        """Stop all at once. Returns the names of sources that were still busy after `timeout` seconds."""
+        for reader in self._readers.values():
+            reader.ask_to_stop()
+        deadline = time.monotonic() + timeout
+        return [name for name, reader in self._readers.items() if not reader.stop(max(0.0, deadline - time.monotonic()))]
+
+
+def _weight(batch: SourceBatch) -> int:
+    return len(batch) + len(batch.dead_letters)
