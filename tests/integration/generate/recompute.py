@@ -1,0 +1,145 @@
+"""What the shop's tables and the branches' files count for, read again from scratch by plain Python."""
+
+import csv
+from collections import defaultdict
+from datetime import date, datetime
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from pathlib import Path
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+import psycopg
+
+UNIT = Decimal("0.0001")
+
+
+class Counted(NamedTuple):
+    source: str
+    sale_id: str
+    business_date: date
+    country: str
+    region: str
+    city: str
+    salesman_id: str
+    salesman_name: str
+    amount: Decimal
+
+
+def shop_sales(dsn: str, zone: ZoneInfo, currency: str) -> set[Counted]:
+    """One a counting order; an order with a fault, or whose customer or salesman is missing, counts for nothing."""
+    with psycopg.connect(dsn) as connection:
+        customers = {row[0]: row[1:] for row in connection.execute("SELECT customer_id, country, region, city FROM customers")}
+        names = {row[0]: row[1] for row in connection.execute("SELECT salesman_id, salesman_name FROM salesmen")}
+        items: dict[str, list[Decimal]] = defaultdict(list)
+        for order, quantity, price in connection.execute("SELECT order_id, quantity, unit_price FROM order_items"):
+            items[order].append(price if price.is_nan() else quantity * price.quantize(UNIT, ROUND_HALF_UP))
+        orders = connection.execute("SELECT * FROM orders").fetchall()
+    found = set()
+    for order, customer, salesman, at, money, status in orders:
+        country, region, city = customers.get(customer, (None, None, None))
+        prices = items[order]
+        if status == "placed" and money == currency and at and city and salesman in names and prices:
+            if any(price.is_nan() for price in prices):
+                continue
+            day = at.astimezone(zone).date()
+            found.add(
+                Counted(
+                    "shop", order, day, country or "", region or "", city, salesman, names[salesman], sum(prices, Decimal(0))
+                )
+            )
+    return found
+
+
+def branch_sales(folder: Path, zone: ZoneInfo, currency: str) -> set[Counted]:
+    """The rows of all files, read by modification time, the last one of a key holding."""
+    rows: dict[str, list[str]] = {}
+    for path in sorted(folder.glob("*.csv"), key=lambda path: (path.stat().st_mtime_ns, str(path))):
+        for line in path.read_bytes().splitlines()[1:]:
+            fields = split(line)
+            if fields is not None:
+                rows[fields[0]] = fields
+    return {sale for fields in rows.values() if (sale := counted(fields, zone, currency))}
+
+
+def split(line: bytes) -> list[str] | None:
+    """The nine fields of a row, or None for a dead letter."""
+    try:
+        fields = next(csv.reader([line.decode()]))
+    except UnicodeDecodeError:
+        return None
+    return fields if len(fields) == 9 and fields[0] else None
+
+
+def counted(fields: list[str], zone: ZoneInfo, currency: str) -> Counted | None:
+    sale_id, sold_at, country, region, city, salesman, name, amount, money = fields
+    day, value = business_date(sold_at, zone), decimal(amount)
+    if not (city and salesman and money == currency and day) or value is None:
+        return None
+    return Counted("branches", sale_id, day, country, region, city, salesman, name, value)
+
+
+def business_date(text: str, zone: ZoneInfo) -> date | None:
+    try:
+        if len(text) == 10:
+            return date.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment.astimezone(zone).date() if moment.tzinfo else moment.date()
+
+
+def decimal(text: str) -> Decimal | None:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        return None
+    return value.quantize(UNIT, ROUND_HALF_UP) if value.is_finite() else None
+
+
+def models(sales: set[Counted]) -> dict[str, set[tuple[object, ...]]]:
+    """The four published models over these sales, as plain loops."""
+    cities: dict[tuple[object, ...], list[Counted]] = defaultdict(list)
+    people: dict[tuple[date, str], list[Counted]] = defaultdict(list)
+    both: dict[tuple[object, ...], list[Counted]] = defaultdict(list)
+    for sale in sales:
+        place = (sale.country, sale.region, sale.city)
+        cities[sale.business_date, *place].append(sale)
+        people[sale.business_date, sale.salesman_id].append(sale)
+        both[sale.business_date, sale.salesman_id, *place].append(sale)
+    daily = {(*key, *person(group)) for key, group in people.items()}
+    return {
+        "top_sales_by_city": {
+            (*key, total(group), len(group), average(group), max(sale.amount for sale in group))
+            for key, group in cities.items()
+        },
+        "salesman_daily": daily,
+        "top_salesmen": ranked(daily),
+        "salesman_city_daily": {(*key, total(group), len(group)) for key, group in both.items()},
+    }
+
+
+def person(group: list[Counted]) -> tuple[object, ...]:
+    name = max((sale.salesman_name for sale in group), key=str.encode)
+    return (name, total(group), len(group), average(group), len({(sale.country, sale.region, sale.city) for sale in group}))
+
+
+def ranked(daily: set[tuple[object, ...]]) -> set[tuple[object, ...]]:
+    days: dict[object, list[tuple[object, ...]]] = defaultdict(list)
+    for row in daily:
+        days[row[0]].append(row)
+    return {
+        (*row, rank)
+        for rows in days.values()
+        for rank, row in enumerate(sorted(rows, key=lambda row: (-Decimal(str(row[3])), str(row[1]).encode())), 1)
+        if rank <= 100
+    }
+
+
+def total(group: list[Counted]) -> Decimal:
+    return sum((sale.amount for sale in group), Decimal(0))
+
+
+def average(group: list[Counted]) -> Decimal:
+    units, count = int(total(group) * 10_000), len(group)
+    half_up = (2 * abs(units) + count) // (2 * count)
+    return Decimal(half_up if units >= 0 else -half_up) / 10_000

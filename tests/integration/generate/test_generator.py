@@ -1,0 +1,168 @@
+"""The generator writes what its ledger says it wrote, into a real PostgreSQL and a real folder."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import psycopg
+import pytest
+
+from tests.conftest import Postgres
+from tests.integration.generate.recompute import Counted, branch_sales, models, shop_sales
+from tests.polling import until
+from topline.errors import WorkError
+from topline.generate import KINDS, Generator, Options, compare, rankings
+from topline.generate.rankings import MODELS
+
+START = datetime(2026, 11, 21, 10, tzinfo=UTC)
+ZONE = "Europe/Rome"
+
+
+@pytest.fixture(scope="module")
+def stream(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Options:
+    """Twelve seconds of the demo's stream, and all that it wrote."""
+    folder = tmp_path_factory.mktemp("branches")
+    options = Options(
+        shop_dsn=postgres.dsn("shop"), folder=folder, ledger_dsn=postgres.dsn("ledger"), start=START, rate=160, duration=4
+    )
+    run(options)
+    return options
+
+
+def run(options: Options) -> Generator:
+    generator = Generator(options)
+    generator.prepare()
+    generator.start()
+    until(lambda: not generator.running, timeout=60)
+    generator.stop()
+    return generator
+
+
+def written(options: Options) -> set[Counted]:
+    zone = ZoneInfo(options.time_zone)
+    return shop_sales(options.shop_dsn, zone, options.currency) | branch_sales(options.folder, zone, options.currency)
+
+
+def booked(options: Options) -> set[Counted]:
+    columns = ", ".join(Counted._fields)
+    with psycopg.connect(options.ledger_dsn) as connection:
+        return {Counted(*row) for row in connection.execute(f"SELECT {columns} FROM ledger.sales")}  # type: ignore[call-overload]
+
+
+def test_ledger_holds_what_was_written(stream: Options) -> None:
+    assert len(written(stream)) > 2_000
+    assert booked(stream) == written(stream)
+
+
+def test_rejected_sales_are_in_the_ledger_with_their_reason(stream: Options) -> None:
+    with psycopg.connect(stream.ledger_dsn) as connection:
+        reasons = {(row[0], row[1]) for row in connection.execute("SELECT source, fault FROM ledger.rejected")}
+    assert {("shop", reason) for reason in ("amount", "currency", "customer", "city", "salesman", "time")} <= reasons
+    assert {("branches", reason) for reason in ("amount", "currency", "city", "salesman_id", "time")} <= reasons
+
+
+def test_rankings_equal_plain_loops(stream: Options) -> None:
+    expected = models(written(stream))
+    found = rankings(stream.ledger_dsn, stream.time_zone)
+    assert {name: set(rows) for name, rows in found.items()} == expected
+
+
+def test_days_follow_the_zone_asked_for(stream: Options) -> None:
+    rome, auckland = rankings(stream.ledger_dsn, ZONE), rankings(stream.ledger_dsn, "Pacific/Auckland")
+    assert rome["salesman_daily"] != auckland["salesman_daily"]
+
+
+def test_every_kind_is_written_to_both_sources_within_ten_seconds(postgres: Postgres, tmp_path: Path) -> None:
+    generator = Generator(
+        Options(shop_dsn=postgres.dsn("shop"), folder=tmp_path, ledger_dsn=postgres.dsn("ledger"), duration=10, history=400)
+    )
+    generator.prepare()
+    generator.start()
+    until(lambda: all(set(generator.kinds()[source]) >= kinds for source, kinds in KINDS.items()), timeout=10.5)
+    generator.stop()
+
+
+def test_a_second_run_goes_on_over_the_same_shop_and_folder(postgres: Postgres, tmp_path: Path) -> None:
+    options = Options(
+        shop_dsn=postgres.dsn("shop"), folder=tmp_path, ledger_dsn=postgres.dsn("ledger"), history=200, rate=300, duration=1
+    )
+    run(options)
+    first = len(written(options))
+    run(options)
+    assert len(written(options)) > first + 200
+    assert booked(options) == written(options)
+
+
+def test_full_speed_writes_that_many_sales(postgres: Postgres, tmp_path: Path) -> None:
+    options = Options(shop_dsn=postgres.dsn("shop"), folder=tmp_path, ledger_dsn=postgres.dsn("ledger"), count=30_000)
+    generator = run(options)
+    assert booked(options) == written(options)
+    new = sum(sum(n for kind, n in kinds.items() if kind in ("new", "late", "broken")) for kinds in generator.kinds().values())
+    ties = sum(kinds["tied"] for kinds in generator.kinds().values())  # type: ignore[index]
+    assert 30_000 <= new + 2 * ties <= 30_001
+
+
+def publish(options: Options, dsn: str) -> None:
+    """The right results, as tables of the schema `topline`."""
+    with psycopg.connect(dsn) as connection:
+        connection.execute("CREATE SCHEMA topline")
+        for name, rows in rankings(options.ledger_dsn, ZONE).items():
+            columns = ", ".join(f"{column} {kind(column)}" for column in MODELS[name].columns)
+            connection.execute(f"CREATE TABLE topline.{name} ({columns})")  # type: ignore[call-overload]
+            marks = ", ".join(["%s"] * len(MODELS[name].columns))
+            with connection.cursor() as cursor:
+                cursor.executemany(f"INSERT INTO topline.{name} VALUES ({marks})", rows)  # type: ignore[arg-type]
+
+
+def kind(column: str) -> str:
+    if column in ("total_sales", "avg_sale", "max_sale", "avg_deal_size"):
+        return "decimal(18,4)"
+    return "date" if column == "date" else "bigint" if column in COUNTS else 'text COLLATE "C"'
+
+
+COUNTS = ("transaction_count", "deals_closed", "cities_covered", "rank")
+
+
+def test_equal_results_have_no_difference_and_each_injected_one_is_named(stream: Options, postgres: Postgres) -> None:
+    results = postgres.dsn("results")
+    publish(stream, results)
+    assert compare(stream.ledger_dsn, results, "topline", ZONE) == {}
+    with psycopg.connect(results) as connection:
+        connection.execute("UPDATE topline.top_sales_by_city SET max_sale = max_sale + 0.0001 WHERE city = 'Milano'")
+        connection.execute("DELETE FROM topline.top_salesmen WHERE rank = 1")
+        connection.execute("INSERT INTO topline.salesman_daily VALUES ('2001-01-01', '9', 'Nobody', 1, 1, 1, 1)")
+    found = compare(stream.ledger_dsn, results, "topline", ZONE, limit=3)
+    assert set(found) == {"top_sales_by_city", "top_salesmen", "salesman_daily"}
+    assert "max_sale is" in found["top_sales_by_city"][0]
+    assert "Milano" in found["top_sales_by_city"][0]
+    assert "missing in the results" in found["top_salesmen"][0]
+    assert "more" in found["top_salesmen"][-1]
+    assert "not in the ledger" in found["salesman_daily"][0]
+    assert all(len(lines) <= 4 for lines in found.values())
+
+
+def test_a_missing_result_table_is_an_error(stream: Options, postgres: Postgres) -> None:
+    with pytest.raises(WorkError, match="top_sales_by_city"):
+        compare(stream.ledger_dsn, postgres.dsn("results"), "topline", ZONE)
+
+
+def test_a_ledger_of_a_running_generator_is_not_compared(postgres: Postgres, tmp_path: Path) -> None:
+    ledger = postgres.dsn("ledger")
+    generator = Generator(Options(shop_dsn=postgres.dsn("shop"), folder=tmp_path, ledger_dsn=ledger, history=50))
+    generator.prepare()
+    generator.start()
+    with pytest.raises(WorkError, match="not complete"):
+        compare(ledger, postgres.dsn("results"), "topline", ZONE)
+    generator.stop()
+
+
+def test_what_ended_the_stream_is_raised_by_stop(postgres: Postgres, tmp_path: Path) -> None:
+    shop = postgres.dsn("shop")
+    generator = Generator(Options(shop_dsn=shop, folder=tmp_path, ledger_dsn=postgres.dsn("ledger"), history=50))
+    generator.prepare()
+    with psycopg.connect(shop) as connection:
+        connection.execute("DROP TABLE orders")
+    generator.start()
+    until(lambda: not generator.running)
+    with pytest.raises(psycopg.errors.UndefinedTable):
+        generator.stop()
