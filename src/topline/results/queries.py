@@ -10,6 +10,7 @@ from psycopg import sql
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool
 
+from topline.errors import StateError, TransientError
 from topline.results.connection import qualified, translated
 
 
@@ -94,8 +95,11 @@ class Reader:
     def _one(self, query: str, names: Mapping[str, sql.Composable], values: Mapping[str, Any]) -> DictRow:
         own = {name: qualified(self._schema, f"_topline_{name}") for name in ("models", "writer", "engine", "source_status")}
         statement = sql.SQL(query).format(**own, **names)
-        with translated(), self._pool.connection() as connection:
-            row = connection.execute(statement, values).fetchone()
+        try:
+            with translated(), self._pool.connection() as connection:
+                row = connection.execute(statement, values).fetchone()
+        except StateError as error:
+            raise TransientError(f"the schema {self._schema!r} does not hold these results yet: {error}") from error
         assert row is not None  # an aggregate yields one row
         return row
 

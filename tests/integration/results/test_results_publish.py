@@ -56,9 +56,9 @@ def test_a_row_that_stands_as_it_should_is_neither_written_nor_locked(postgres: 
     dsn = postgres.dsn()
     with publishing(dsn) as publisher:
         publisher.publish(epoch(1, whole([ROME, PARIS])))
-        before = dict(query(dsn, f"SELECT city, ROW(ctid, xmin, xmax)::text FROM {SCHEMA}.cities"))
+        before: dict[str, str] = dict(query(dsn, f"SELECT city, ROW(ctid, xmin, xmax)::text FROM {SCHEMA}.cities"))
         publisher.publish(epoch(2, changed([ROME, city("Paris", "21.0000")])))
-    after = dict(query(dsn, f"SELECT city, ROW(ctid, xmin, xmax)::text FROM {SCHEMA}.cities"))
+    after: dict[str, str] = dict(query(dsn, f"SELECT city, ROW(ctid, xmin, xmax)::text FROM {SCHEMA}.cities"))
     assert after["Rome"] == before["Rome"]
     assert after["Paris"] != before["Paris"]
 

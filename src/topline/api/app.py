@@ -1,0 +1,121 @@
+"""The REST API: the two rankings and a salesman's history, read from the published results."""
+
+import datetime as dt
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from topline import __version__
+from topline.api.answers import AsOfAnswer, Cities, Health, History, Ready, Salesmen
+from topline.api.problems import ProblemError, install_problems, responses
+from topline.results import Ranking, Reader
+
+HEARTBEAT_LIMIT = 15.0  # seconds without a word from the engine
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+Clock = Callable[[], dt.datetime]
+_router = APIRouter()
+_FAULTS = responses(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE)
+
+
+def create_app(results: Reader, zone: ZoneInfo, *, hosts: frozenset[str] = LOOPBACK, clock: Clock | None = None) -> FastAPI:
+    """An app over an opened reader (which the caller closes).
+
+    `zone` says which business day it is. `hosts`: names under which it answers; another one may be a web page that has
+    itself resolved to this machine.
+    """
+    app = FastAPI(title="Topline", version=__version__, description=__doc__, docs_url=None, redoc_url=None)
+    app.state.results = results
+    app.state.today = lambda: (clock or _now)().astimezone(zone).date()
+    app.include_router(_router)
+    install_problems(app, hosts)
+    return app
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+def _results(request: Request) -> Reader:
+    reader: Reader = request.app.state.results
+    return reader
+
+
+Results = Annotated[Reader, Depends(_results)]
+
+
+class _DayQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    date: dt.date | None = Field(None, description="Business date (YYYY-MM-DD); the current business day by default.")
+    limit: int = Field(10, ge=1, le=1000, description="Most rows to return.")
+
+
+class _HistoryQuery(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(1000, ge=1, le=1000, description="Most days to return.")
+
+
+@_router.get("/api/v1/sales/city", responses=_FAULTS)
+def sales_by_city(request: Request, results: Results, query: Annotated[_DayQuery, Query()]) -> Cities:
+    """The cities with the highest sales of a day. Ties: by country, region and city, in bytes."""
+    day = query.date or request.app.state.today()
+    found = _published(results.top_cities(day, query.limit))
+    return Cities.model_validate({"date": day, "as_of": AsOfAnswer.of(found.as_of), "cities": found.rows})
+
+
+@_router.get("/api/v1/salesmen/top", responses=_FAULTS)
+def top_salesmen(request: Request, results: Results, query: Annotated[_DayQuery, Query()]) -> Salesmen:
+    """The best salesmen of a day in the whole country. Ties: by id, in bytes."""
+    day = query.date or request.app.state.today()
+    found = _published(results.top_salesmen(day, query.limit))
+    return Salesmen.model_validate({"date": day, "as_of": AsOfAnswer.of(found.as_of), "salesmen": found.rows})
+
+
+@_router.get("/api/v1/salesmen/{salesman_id}/history", responses={**_FAULTS, **responses(HTTPStatus.NOT_FOUND)})
+def salesman_history(results: Results, salesman_id: str, query: Annotated[_HistoryQuery, Query()]) -> History:
+    """A salesman's days, newest first, ranked or not."""
+    found = _published(results.salesman_history(salesman_id, query.limit))
+    if not found.rows:
+        raise ProblemError(HTTPStatus.NOT_FOUND, f"no sale of a salesman with the id {salesman_id!r} counts")
+    return History.model_validate({"salesman_id": salesman_id, "as_of": AsOfAnswer.of(found.as_of), "days": found.rows})
+
+
+@_router.get("/healthz")
+def healthz() -> Health:
+    """The API runs. It says nothing of the engine: see /readyz."""
+    return Health(status="ok")
+
+
+@_router.get("/readyz", responses=responses(HTTPStatus.SERVICE_UNAVAILABLE))
+def readyz(results: Results) -> Ready:
+    """Rankings are published, the engine is alive, and every source is read; else each reason why not."""
+    found = results.readiness()
+    reasons = [f"model {model}: not published yet" for model in found.unpublished]
+    if not found.epoch:
+        reasons.append("nothing has been published yet")
+    if found.heartbeat_age is None:
+        reasons.append("engine: has not started yet")
+    elif found.heartbeat_age > HEARTBEAT_LIMIT:
+        reasons.append(f"engine: silent for {found.heartbeat_age:.0f} s")
+    reasons += [
+        f"source {name}: {state}" + (f": {error}" if error else "")
+        for name, state, error in found.sources
+        if state in ("down", "halted")
+    ]
+    if reasons:
+        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "; ".join(reasons), reasons)
+    return Ready(status="ready", epoch=found.epoch)
+
+
+def _published(found: Ranking) -> Ranking:
+    if not found.as_of.epoch:
+        raise ProblemError(
+            HTTPStatus.SERVICE_UNAVAILABLE, "this ranking has not been published yet; /readyz says what is missing"
+        )
+    return found

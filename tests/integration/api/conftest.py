@@ -1,0 +1,139 @@
+"""Published rankings, and a client that asks a real server for them."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import httpx
+import pyarrow as pa
+import pytest
+
+from tests.conftest import Postgres
+from tests.integration.results.support import NOON, SCHEMA, model
+from topline.api import create_app, serve
+from topline.results import EngineStatus, Epoch, Publisher, Reader, Replace, SourceStatus, StatusWriter
+from topline.schema import Column, TableSchema, Type
+
+DAY = date(2026, 11, 21)
+OLDER = NOON.replace(hour=9)
+LATE_EVENING = datetime(2026, 11, 20, 23, 30, tzinfo=UTC)  # already the 21st in Rome
+
+
+def _schema(name: str, key: tuple[str, ...], **columns: Type) -> TableSchema:
+    return TableSchema(name, tuple(Column(column, kind) for column, kind in columns.items()), key)
+
+
+_DAILY = {
+    "date": Type.DATE,
+    "salesman_id": Type.TEXT,
+    "salesman_name": Type.TEXT,
+    "total_sales": Type.DECIMAL,
+    "deals_closed": Type.BIGINT,
+    "avg_deal_size": Type.DECIMAL,
+    "cities_covered": Type.BIGINT,
+}
+CITIES = _schema(
+    "top_sales_by_city",
+    ("date", "country", "region", "city"),
+    date=Type.DATE,
+    country=Type.TEXT,
+    region=Type.TEXT,
+    city=Type.TEXT,
+    total_sales=Type.DECIMAL,
+    transaction_count=Type.BIGINT,
+    avg_sale=Type.DECIMAL,
+    max_sale=Type.DECIMAL,
+)
+SALESMEN = _schema("top_salesmen", ("date", "salesman_id"), **_DAILY, rank=Type.BIGINT)
+DAILY = _schema("salesman_daily", ("date", "salesman_id"), **_DAILY)
+MODELS = {schema.name: model(schema, indexes=()) for schema in (CITIES, SALESMEN, DAILY)}
+
+
+def _rows(schema: TableSchema, rows: list[tuple[object, ...]]) -> Replace:
+    return Replace([pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema.arrow)])
+
+
+def _city(name: str, total: str, region: str = "", day: date = DAY) -> tuple[object, ...]:
+    return (day, "IT", region, name, Decimal(total), 3, Decimal("1.0000"), Decimal("2.5000"))
+
+
+def _salesman(number: str, total: str, day: date = DAY) -> tuple[object, ...]:
+    return (day, number, f"Salesman {number}", Decimal(total), 4, Decimal("12.3400"), 2)
+
+
+def first_epoch() -> Epoch:
+    """Three cities (two tied), one of the day before; two salesmen; two sources, of which one is older."""
+    cities = [
+        _city("Roma", "99999999999999.9999"),
+        _city("Zara", "5.0000"),
+        _city("Étretat", "5.0000"),
+        _city("Bari", "7", "BA"),
+    ]
+    cities.append(_city("Roma", "1.0000", day=date(2026, 11, 20)))
+    salesmen = [_salesman("S1", "50.0000"), _salesman("S2", "40.0000")]
+    days = [*salesmen, _salesman("S1", "3.0000", date(2026, 11, 19)), _salesman("S3", "0.5000", date(2026, 11, 19))]
+    ranked = [(*row, place) for place, row in enumerate(salesmen, 1)]
+    models = {
+        "top_sales_by_city": _rows(CITIES, cities),
+        "top_salesmen": _rows(SALESMEN, ranked),
+        "salesman_daily": _rows(DAILY, days),
+    }
+    return Epoch(7, models, {"shop": NOON, "branches": OLDER})
+
+
+class Results:
+    """One results schema, its publisher, and the API over it."""
+
+    def __init__(self, dsn: str) -> None:
+        self.dsn = dsn
+        plans = {
+            name: model(plan.schema, indexes=(), depends_on=("shop.orders", "branches.sales")) for name, plan in MODELS.items()
+        }
+        self.publisher = Publisher(dsn, SCHEMA, state_id="state-1")
+        self.publisher.open(plans, epoch=7, published={})
+        self.status = StatusWriter(dsn, SCHEMA)
+
+    def say(self, *sources: SourceStatus) -> None:
+        self.status.write(EngineStatus(NOON), sources)
+
+    def close(self) -> None:
+        self.status.close()
+        self.publisher.close()
+
+
+@pytest.fixture
+def results(postgres: Postgres) -> Iterator[Results]:
+    found = Results(postgres.dsn())
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def published(results: Results) -> Results:
+    results.publisher.publish(first_epoch())
+    results.say(SourceStatus("shop", "postgres", "running"), SourceStatus("branches", "files", "running"))
+    return results
+
+
+@pytest.fixture
+def client(results: Results) -> Iterator[httpx.Client]:
+    with api_over(results.dsn) as opened:
+        yield opened
+
+
+class api_over:  # noqa: N801 - reads as a function
+    """A client of the API over `dsn`, served on a free port."""
+
+    def __init__(self, dsn: str, clock: datetime = LATE_EVENING) -> None:
+        self.reader = Reader(dsn, SCHEMA, connections=2, wait=1).open()
+        self.server = serve(create_app(self.reader, ZoneInfo("Europe/Rome"), clock=lambda: clock), "127.0.0.1", 0)
+        self.client = httpx.Client(base_url=self.server.url, timeout=20)
+
+    def __enter__(self) -> httpx.Client:
+        return self.client
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+        self.server.stop()
+        self.reader.close()
