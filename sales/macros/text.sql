@@ -1,0 +1,51 @@
+{# Text: the same bytes, order and emptiness on every engine. Arguments are SQL expressions, given as strings. #}
+
+{# The text without white space around it; NULL when nothing is left. #}
+{% macro nonempty(text) -%}
+nullif(trim(both {{ blanks() }} from cast({{ text }} as {{ text_type() }})), '')
+{%- endmacro %}
+
+{# Space, tab, line feed, carriage return, no-break space. #}
+{% macro blanks() -%}
+(' ' || chr(9) || chr(10) || chr(13) || chr(160))
+{%- endmacro %}
+
+{# The greatest and the least text of a group, by UTF-8 bytes. #}
+{% macro max_text(text) -%} max({{ by_bytes(text) }}) {%- endmacro %}
+{% macro min_text(text) -%} min({{ by_bytes(text) }}) {%- endmacro %}
+
+{# Text that sorts and compares by its UTF-8 bytes, for ORDER BY, < and >. #}
+{% macro by_bytes(text) -%}
+{{ return(adapter.dispatch('by_bytes')(text)) }}
+{%- endmacro %}
+
+{% macro default__by_bytes(text) -%} ({{ text }}) collate "C" {%- endmacro %}
+{% macro spark__by_bytes(text) -%} ({{ text }}) {%- endmacro %}
+{% macro snowflake__by_bytes(text) -%} collate({{ text }}, '') {%- endmacro %}
+
+{# Does the whole text match the pattern? Patterns keep to what every engine reads alike: classes, groups, counts. #}
+{% macro text_matches(text, pattern) -%}
+{{ return(adapter.dispatch('text_matches')(text, pattern)) }}
+{%- endmacro %}
+
+{% macro duckdb__text_matches(text, pattern) -%} regexp_full_match({{ text }}, '{{ pattern }}') {%- endmacro %}
+{% macro default__text_matches(text, pattern) -%} ({{ text }} ~ '^({{ pattern }})$') {%- endmacro %}
+{% macro spark__text_matches(text, pattern) -%} ({{ text }} rlike '^({{ pattern }})$') {%- endmacro %}
+{% macro snowflake__text_matches(text, pattern) -%} regexp_like({{ text }}, '{{ pattern }}') {%- endmacro %}
+
+{# A cast of text whose shape was checked before: NULL, not an error, where the engine can say so. #}
+{% macro safe_cast_text(text, type) -%}
+{{ return(adapter.dispatch('safe_cast_text')(text, type)) }}
+{%- endmacro %}
+
+{% macro duckdb__safe_cast_text(text, type) -%} try_cast({{ text }} as {{ type }}) {%- endmacro %}
+{% macro default__safe_cast_text(text, type) -%} cast({{ text }} as {{ type }}) {%- endmacro %}
+{% macro spark__safe_cast_text(text, type) -%} try_cast({{ text }} as {{ type }}) {%- endmacro %}
+{% macro snowflake__safe_cast_text(text, type) -%} try_cast({{ text }} as {{ type }}) {%- endmacro %}
+
+{% macro text_type() -%}
+{{ return(adapter.dispatch('text_type')()) }}
+{%- endmacro %}
+
+{% macro default__text_type() -%} text {%- endmacro %}
+{% macro spark__text_type() -%} string {%- endmacro %}

@@ -1,0 +1,60 @@
+{# Time: instants are TIMESTAMPTZ, days are business days in the project's time zone. Arguments are SQL expressions, given
+   as strings; a zone is an IANA name as a Jinja string. Years 1900 to 2999: all engines agree there. #}
+
+{# The business date of an instant: its date in the project's time zone. #}
+{% macro business_date(instant) -%}
+cast({{ at_zone(instant, var('time_zone')) }} as date)
+{%- endmacro %}
+
+{# An instant's local time in `zone`, and a local time's instant. #}
+{% macro at_zone(value, zone) -%}
+{{ return(adapter.dispatch('at_zone')(value, zone)) }}
+{%- endmacro %}
+
+{% macro default__at_zone(value, zone) -%} (({{ value }}) at time zone '{{ zone }}') {%- endmacro %}
+{% macro spark__at_zone(value, zone) -%} from_utc_timestamp({{ value }}, '{{ zone }}') {%- endmacro %}
+{% macro snowflake__at_zone(value, zone) -%} convert_timezone('{{ zone }}', {{ value }}) {%- endmacro %}
+
+{% macro local_to_instant(value, zone) -%}
+{{ return(adapter.dispatch('local_to_instant')(value, zone)) }}
+{%- endmacro %}
+
+{% macro default__local_to_instant(value, zone) -%} (({{ value }}) at time zone '{{ zone }}') {%- endmacro %}
+{% macro spark__local_to_instant(value, zone) -%} to_utc_timestamp({{ value }}, '{{ zone }}') {%- endmacro %}
+{% macro snowflake__local_to_instant(value, zone) -%} convert_timezone('{{ zone }}', 'UTC', {{ value }}) {%- endmacro %}
+
+{# ISO 8601 text as a date; NULL for anything else, also for a day that no calendar has. #}
+{% macro try_date(text) -%}
+case when {{ text_matches(nonempty(text), date_pattern()) }} then {{ safe_cast_text(nonempty(text), 'date') }} end
+{%- endmacro %}
+
+{# ISO 8601 text (or a typed column) as an instant: its own offset counts, else it is local time in `zone`; NULL if neither. #}
+{% macro to_instant(text, zone) -%}
+case when {{ text_matches(nonempty(text), instant_pattern()) }}
+  then {{ safe_cast_text(microseconds(nonempty(text)), 'timestamptz') }}
+  when {{ text_matches(nonempty(text), local_pattern()) }}
+  then {{ local_to_instant(safe_cast_text(microseconds(nonempty(text)), 'timestamp'), zone) }} end
+{%- endmacro %}
+
+{# The business date of a sale's time as text: a bare date as it stands, else the business date of the instant. #}
+{% macro sale_date(text, zone) -%}
+coalesce({{ try_date(text) }}, {{ business_date(to_instant(text, zone)) }})
+{%- endmacro %}
+
+{# Digits beyond the microsecond are cut off. #}
+{% macro microseconds(text) -%}
+regexp_replace({{ text }}, '([.][0-9]{6})[0-9]+', '\1')
+{%- endmacro %}
+
+{% macro date_pattern() -%}
+(19|2[0-9])[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))
+{%- raw %}|((19|2[0-9])(0[48]|[2468][048]|[13579][26])|2[048]00)-02-29{% endraw -%}
+{%- endmacro %}
+
+{% macro local_pattern() -%}
+({{ date_pattern() }})([ T]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,9})?)?)?
+{%- endmacro %}
+
+{% macro instant_pattern() -%}
+({{ date_pattern() }})[ T]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,9})?)?(Z|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)
+{%- endmacro %}

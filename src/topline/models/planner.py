@@ -1,0 +1,207 @@
+"""One model's SQL to nodes: qualified by sqlglot, then planned clause by clause."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import OptimizeError, ParseError
+from sqlglot.optimizer.qualify import qualify
+
+from topline.models.builder import Builder, column, sql
+from topline.models.checks import syntax_faults
+from topline.models.faults import ModelErrors, Place
+from topline.models.frames import Frame, frame_of
+from topline.models.graph import Graph
+from topline.models.grouping import grouped
+from topline.models.plan import Node
+from topline.models.ranking import UNBOUNDED, Ranking, as_order, bound_in, order_of, ranking_of
+from topline.models.typer import Typer
+
+
+@dataclass(frozen=True, slots=True)
+class Cte:
+    """A named query, and the names that it may read itself."""
+
+    query: exp.Expr
+    scope: "Mapping[str, Cte]"
+
+
+Scope = Mapping[str, Cte]
+
+
+class Planner:
+    """Plans queries over `relations` ("model" or "source.table" -> node)."""
+
+    def __init__(self, graph: Graph, typer: Typer) -> None:
+        self.graph, self._typer = graph, typer
+
+    def plan(self, text: str, relations: Mapping[str, Node], place: Place) -> Node:
+        """The root node of `text` (DuckDB dialect). ModelErrors has every fault that syntax shows, else the first found."""
+        tree = parse(text, "duckdb", place)
+        if faults := list(syntax_faults(tree, place)):
+            raise ModelErrors(faults)
+        return _Query(Builder(self.graph, self._typer, place), relations).plan(_qualified(tree, relations, place), {})
+
+
+def parse(text: str, dialect: str, place: Place) -> exp.Expr:
+    """The one statement of `text`. ModelError has the line where parsing stopped."""
+    try:
+        statements = [s for s in sqlglot.parse(text, read=dialect) if s is not None]
+    except ParseError as error:
+        first = error.errors[0] if error.errors else {}
+        raise place.fault(
+            f"not SQL: {first.get('description', error)} near {first.get('highlight', '')!r}", line=first.get("line", 0)
+        ) from None
+    if len(statements) != 1:
+        raise place.fault(f"{len(statements)} statements", line=1, hint="one SELECT statement a file")
+    return statements[0]
+
+
+def _qualified(tree: exp.Expr, relations: Mapping[str, Node], place: Place) -> exp.Expr:
+    schema: dict[str, object] = {name: {c.name: c.type.value for c in node.columns} for name, node in relations.items()}
+    try:
+        return qualify(tree.copy(), schema=schema, dialect="duckdb", quote_identifiers=True)
+    except OptimizeError as error:
+        message = str(error)
+        culprit = next((c for c in tree.find_all(exp.Column) if c.name and c.name in message), None)
+        raise place.fault(message, culprit or tree) from None
+
+
+class _Query:
+    def __init__(self, builder: Builder, relations: Mapping[str, Node]) -> None:
+        self._builder, self._place = builder, builder.place
+        self._relations = {name.lower(): node for name, node in relations.items()}
+
+    def plan(self, query: exp.Expr, scope: Scope, limit: int | None = None) -> Node:
+        """`limit`: the bound that the reader of a ranked query sets."""
+        scope = _with(query, scope, self._place)
+        if isinstance(query, exp.Subquery):
+            return self.plan(query.this, scope, limit)
+        if isinstance(query, exp.Union):
+            return self._builder.union([self.plan(branch, scope) for branch in _branches(query)], query)
+        if isinstance(query, exp.Select):
+            return self._select(query, scope, limit)
+        raise self._place.fault("a SELECT is expected", query)
+
+    def _select(self, select: exp.Select, scope: Scope, limit: int | None) -> Node:
+        ranking = ranking_of(select, self._place)
+        frame, where = self._from(select, scope)
+        outputs = [(p.alias_or_name, frame.resolve(p.unalias(), self._place)) for p in select.selects]
+        condition = frame.resolve(where, self._place) if where is not None else None
+        rows = _Rows(frame.node, outputs, condition)
+        if select.args.get("group"):
+            rows = self._grouped(select, frame, rows)
+        if ranking is None:
+            node = self._builder.select(rows.node, [n for n, _ in rows.outputs], [e for _, e in rows.outputs], rows.condition)
+        else:
+            node = self._ranked(select, ranking, rows, limit)
+        return self._distinct(node) if select.args.get("distinct") else node
+
+    def _from(self, select: exp.Select, scope: Scope) -> tuple[Frame, exp.Expr | None]:
+        """The frame, and WHERE without the bound of a ranked FROM."""
+        source, where = select.args["from_"].this, select.args.get("where")
+        limit, rest = None, where.this if where else None
+        ranked = self._query_behind(source, scope)
+        ranking = ranking_of(ranked, self._place) if isinstance(ranked, exp.Select) else None
+        if ranking and ranking.name and rest is not None:
+            limit, rest = bound_in(rest, source.alias_or_name.lower(), ranking.name)
+
+        def relation(expression: exp.Expr) -> Node:
+            return self._relation(expression, scope, limit if expression is source else None)
+
+        return frame_of(select, relation, self._builder), rest
+
+    def _query_behind(self, source: exp.Expr, scope: Scope) -> exp.Expr | None:
+        if isinstance(source, exp.Subquery):
+            return source.unnest()
+        cte = scope.get(source.name.lower())
+        return cte.query if cte else None
+
+    def _relation(self, source: exp.Expr, scope: Scope, limit: int | None) -> Node:
+        if (alias := source.args.get("alias")) and alias.columns:
+            raise self._place.fault("renamed columns of a table alias", source, hint="name the columns in the SELECT")
+        if isinstance(source, exp.Subquery):
+            return self.plan(source.this, scope, limit)
+        name = source.name.lower()
+        if cte := scope.get(name):
+            return self.plan(cte.query, cte.scope, limit)
+        if name in self._relations:
+            return self._relations[name]
+        raise self._place.fault("unknown table", source, hint="read tables by source('..', '..') and models by ref('..')")
+
+    def _grouped(self, select: exp.Select, frame: Frame, rows: "_Rows") -> "_Rows":
+        having = select.args.get("having")
+        groups = [frame.resolve(g.unnest(), self._place) for g in select.args["group"].expressions]
+        outputs = [*rows.outputs, *([("", frame.resolve(having.this, self._place))] if having else [])]
+        node = self._filtered(rows.node, rows.condition)
+        node, expressions = grouped(node, groups, outputs, self._builder)
+        condition = expressions.pop() if having else None
+        names = [name for name, _ in rows.outputs]
+        return _Rows(node, list(zip(names, expressions, strict=True)), condition)
+
+    def _filtered(self, node: Node, condition: exp.Expr | None) -> Node:
+        names = [c.name for c in node.columns]
+        return node if condition is None else self._builder.select(node, names, [column(n) for n in names], condition)
+
+    def _ranked(self, select: exp.Select, ranking: Ranking, rows: "_Rows", limit: int | None) -> Node:
+        limit = self._bound(select, ranking, limit)
+        names = [n for n, _ in rows.outputs]
+        window = next(w for _, e in rows.outputs if (w := e.find(exp.Window))) if ranking.name else None
+        if window is None:
+            raise self._place.fault("QUALIFY without the rank as a column", ranking.window, hint=UNBOUNDED)
+        kept = {n: e for n, e in rows.outputs if e is not window}
+        partition = [_column_of(e, kept) for e in window.args["partition_by"]]
+        order = [as_order(_column_of(o.this, kept), o) for o in order_of(window)]
+        base = self._builder.select(rows.node, list(kept), list(kept.values()), rows.condition)
+        top = self._builder.top(base, partition, order, limit, ranking.window)
+        return self._builder.select(top, names, [column("rank" if n == ranking.name else n) for n in names])
+
+    def _bound(self, select: exp.Select, ranking: Ranking, limit: int | None) -> int:
+        if qualify := select.args.get("qualify"):
+            limit, rest = bound_in(qualify.this, "", ranking.name)
+            if rest is not None:
+                raise self._place.fault("QUALIFY with more than the bound of the rank", rest, hint="put it into WHERE outside")
+        if limit is None or limit < 1:
+            raise self._place.fault("an unbounded rank", ranking.window, hint=UNBOUNDED)
+        return limit
+
+    def _distinct(self, node: Node) -> Node:
+        return self._builder.aggregate(node, [c.name for c in node.columns], [], [])
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """What a SELECT yields before ranking: expressions over `node`, and the condition that rows must meet."""
+
+    node: Node
+    outputs: list[tuple[str, exp.Expr]]
+    condition: exp.Expr | None
+
+
+def _with(query: exp.Expr, scope: Scope, place: Place) -> Scope:
+    """`scope` and the query's own CTEs; each sees those before it."""
+    clause = query.args.get("with_")
+    for cte in clause.expressions if clause else []:
+        if cte.args["alias"].columns:
+            raise place.fault("a CTE that renames its columns", cte.args["alias"], hint="name them in its SELECT")
+        scope = {**scope, cte.alias.lower(): Cte(cte.this, scope)}
+    return scope
+
+
+def _branches(union: exp.Expr) -> list[exp.Expr]:
+    union = union.unnest() if isinstance(union, exp.Subquery) and not union.args.get("with_") else union
+    if isinstance(union, exp.Union) and not union.args.get("with_"):
+        return [*_branches(union.this), *_branches(union.expression)]
+    return [union]
+
+
+def _column_of(expression: exp.Expr, kept: dict[str, exp.Expr]) -> str:
+    """The column of `kept` that holds `expression`; added under a name of its own where there is none."""
+    bare = expression.unnest()
+    bare = bare.this.unnest() if isinstance(bare, exp.Collate) else bare
+    name = next((n for n, e in kept.items() if sql(e) == sql(bare)), None)
+    if name is None:
+        name = f"by_{len(kept)}"
+        kept[name] = bare
+    return name
