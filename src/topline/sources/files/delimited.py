@@ -137,9 +137,9 @@ class CsvParser:
         return rows, bad, len(lines.ends)
 
     def _row(self, raw: bytes, fields: list[bytes | None], fault: str) -> list[str | None]:
-        decode(raw, self._encoding)
         if fault:
             raise ValueError(fault)
+        decode(raw, self._encoding)
         if len(fields) != len(self._columns.header):
             raise ValueError(f"{len(fields)} fields, where the header names {len(self._columns.header)}")
         return [None if (f := fields[place]) is None else f.decode(self._encoding) for place in self._columns.places]
@@ -148,6 +148,8 @@ class CsvParser:
         if not len(chosen):
             return self._schema.empty_table()
         data = lines.data if len(chosen) == len(lines.ends) else _joined(lines, chosen)
+        if not data.endswith(b"\n"):
+            data += b"\n"  # without, pyarrow takes an empty last field for a quoted one where the field before it was
         if self._encoding != "utf-8" and not data.isascii():
             data = data.decode(self._encoding).encode()
         names = [f"f{place}" for place in range(len(self._columns.header))]

@@ -14,6 +14,7 @@ def _no_constant(token: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=_no_constant)
+_PLAIN = frozenset({str, type(None)})
 _SPACE = " \t\r\n"
 
 
@@ -46,13 +47,18 @@ class NdjsonParser:
         text = decode(raw, self._encoding)
         values = self._values(text)
         row = [values.get(name) for name in self._wanted]
-        if any(type(value) is not str and value is not None for value in row):
+        if not _PLAIN.issuperset(map(type, row)):
             row = self._exactly(text, row)
-        _check_text(row)
+        if "\\u" in text:
+            _check_text(row)
+        if None in row:
+            self._check_key(values)
+        return row
+
+    def _check_key(self, values: dict[str, Any]) -> None:
         missing = [name for name in self._key if values.get(name) is None]
         if missing:
             raise ValueError(f"no key: {', '.join(missing)} is missing or null")
-        return row
 
     def _values(self, text: str) -> dict[str, Any]:
         try:
