@@ -20,8 +20,8 @@ from topline.sources.base import Fault
 
 
 def register(app: typer.Typer) -> None:
-    for command in (init, check, test, explain_model, version):
-        app.command(name="explain" if command is explain_model else None)(command)
+    for name, command in _COMMANDS.items():
+        app.command(name=name)(command)
 
 
 def shipped_project() -> Path:
@@ -77,7 +77,7 @@ def _faults(folder: Path, overrides: list[str] | None) -> list[Fault]:
         return [Fault("project", str(error))]
 
 
-def test(
+def run_examples(
     project: ProjectDir = HERE,
     model: Annotated[str | None, typer.Option(help="Only the examples of this model.")] = None,
     as_json: AsJson = False,
@@ -146,3 +146,6 @@ def version(as_json: AsJson = False) -> None:
         print_json(versions)
     else:
         out.print("\n".join(f"{name} {value}" for name, value in versions.items()), markup=False)
+
+
+_COMMANDS = {"init": init, "check": check, "test": run_examples, "explain": explain_model, "version": version}

@@ -81,13 +81,13 @@ class Engine:
         batches = self._collect(timeout)
         if batches:
             self.fold(batches)
-        self._publish(backlog=bool(batches) and self.machinery.readers.queued() > 0)
+        self._publish(backlog=bool(batches) and self.machinery.readers.queued_rows > 0)
         self.machinery.checkpoints.after_turn()
         return bool(batches)
 
     def idle(self) -> bool:
         """Each source's end is reached, and everything that may be published is."""
-        return self.machinery.readers.reached_end() and self.caught_up()
+        return self.machinery.readers.reached_end and self.caught_up()
 
     def caught_up(self) -> bool:
         publication = self.machinery.publication

@@ -1,6 +1,6 @@
 """Puts the engine together: plan, log, state (from the checkpoint or the log), sources, results."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ from topline.log import Log
 from topline.models import load
 from topline.models.plan import ProjectPlan
 from topline.results import Publisher
-from topline.sources.base import Resume
+from topline.sources.base import Resume, Source
 from topline.sources.reader import Readers
 from topline.sources.registry import build
 
@@ -32,7 +32,7 @@ class Started:
     project: Project
     plan: ProjectPlan
     engine: Engine
-    publisher: Publisher
+    sources: Mapping[str, Source]
     results_dsn: str
 
 
@@ -77,31 +77,26 @@ def started(
         stack.callback(publisher.close)
         dataflow = _state(project, plan, log, on_rebuild or (lambda table, rows: None))
         stack.callback(dataflow.close)
-        engine = _engine(project, plan, log, dataflow, publisher, real, take_over)
+        sources = build(project, plan.tables, embedded=lambda name: real(EMBEDDED + name))
+        publication = Publication(publisher, dataflow, plan.models)
+        _note_unpublished(plan, log, publisher, publication, take_over)
+        engine = _engine(project, plan, log, dataflow, publication, sources)
         stack.callback(engine.machinery.publication.close)
         stack.callback(engine.machinery.readers.stop)
-        yield Started(project, plan, engine, publisher, results_dsn)
+        yield Started(project, plan, engine, {source.name: source for source in sources}, results_dsn)
 
 
 def _engine(
-    project: Project,
-    plan: ProjectPlan,
-    log: Log,
-    dataflow: Dataflow,
-    publisher: Publisher,
-    real: Callable[[str], str],
-    take_over: bool,
+    project: Project, plan: ProjectPlan, log: Log, dataflow: Dataflow, publication: Publication, sources: Sequence[Source]
 ) -> Engine:
     settings = project.config.engine
-    sources = build(project, plan.tables, embedded=real)
-    readers = Readers(sources, log_resume(log), max_rows=settings.batch_rows)
-    publication = Publication(publisher, dataflow, plan.models)
-    _note_unpublished(plan, log, publisher, publication, take_over)
+    rows = settings.batch_rows
+    readers = Readers(sources, log_resume(log), max_rows=rows, queue_rows=2 * rows)
     checkpoints = Checkpoints(project.state_dir, log, dataflow, settings.checkpoint_share)
-    machinery = Machinery(
-        plan, log, dataflow, readers, publication, checkpoints, settings.batch_rows, settings.publish_interval_ms / 1000
-    )
-    return Engine(machinery, Holds(plan, log.holds()))
+    holds = Holds(plan, log.holds())
+    declare_tables(plan, log, holds)
+    interval = settings.publish_interval_ms / 1000
+    return Engine(Machinery(plan, log, dataflow, readers, publication, checkpoints, rows, interval), holds)
 
 
 def log_resume(log: Log) -> Callable[[str], Resume]:

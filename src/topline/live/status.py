@@ -14,6 +14,8 @@ from topline.live.start import databases
 from topline.log import LetterState, LogReader
 from topline.results import EngineStatus, SourceStatus
 from topline.results.overview import Overview, read_overview
+from topline.results.status import SourceState
+from topline.sources.reader import Status as ReaderStatus
 
 
 def report(engine: Engine, kinds: Mapping[str, str]) -> tuple[EngineStatus, list[SourceStatus]]:
@@ -29,7 +31,7 @@ def _details(engine: Engine) -> dict[str, Any]:
         "batches": counts.batches,
         "rows_read": counts.rows_read,
         "epoch": machinery.log.epoch,
-        "queued": machinery.readers.queued(),
+        "queued": machinery.readers.queued_rows,
         "publishing_error": machinery.publication.last_error,
         "held_tables": dict(engine.holds.tables),
         "halted_models": dict(engine.holds.models),
@@ -38,12 +40,12 @@ def _details(engine: Engine) -> dict[str, Any]:
 
 
 def _source(engine: Engine, name: str, kind: str) -> SourceStatus:
-    found = engine.machinery.readers.state(name)
+    found = engine.machinery.readers[name].state
     held = [text for table, text in engine.holds.tables.items() if table.partition(".")[0] == name]
     return SourceStatus(
         source=name,
         kind=kind,
-        state=_STATES[found.state],
+        state=_STATES[found.status],
         phase=found.progress.phase,
         detail="; ".join([*held, found.progress.detail] if found.progress.detail else held),
         last_error=found.error,
@@ -54,7 +56,13 @@ def _source(engine: Engine, name: str, kind: str) -> SourceStatus:
     )
 
 
-_STATES = {"starting": "starting", "running": "running", "ended": "running", "retrying": "down", "halted": "halted"}
+_STATES: dict[ReaderStatus, SourceState] = {
+    ReaderStatus.STARTING: "starting",
+    ReaderStatus.RUNNING: "running",
+    ReaderStatus.ENDED: "running",
+    ReaderStatus.RETRYING: "down",
+    ReaderStatus.HALTED: "halted",
+}
 
 
 @dataclass(frozen=True, slots=True)

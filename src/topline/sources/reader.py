@@ -9,7 +9,8 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -211,25 +212,42 @@ class Readers:
     ) -> None:
         """`resume` takes a source's name and is called in that source's thread."""
         self._changed = threading.Condition()
-        self._readers = {
-            source.name: Reader(
-                source,
-                lambda name=source.name: resume(name),  # type: ignore[misc]
-                max_rows=max_rows,
-                queue_rows=queue_rows,
-                backoff=backoff,
-                changed=self._changed,
-            )
-            for source in sources
-        }
+        self._started = False
+
+        def reader(source: Source) -> Reader:
+            def resume_it() -> Resume:
+                return resume(source.name)
+
+            sizes = {"max_rows": max_rows, "queue_rows": queue_rows}
+            return Reader(source, resume_it, **sizes, backoff=backoff, changed=self._changed)
+
+        self._reader = reader
+        self._readers = {source.name: reader(source) for source in sources}
         self._turn = deque(self._readers.values())
 
     def __getitem__(self, source: str) -> Reader:
         return self._readers[source]
 
     def start(self) -> None:
+        self._started = True
         for reader in self._readers.values():
             reader.start()
+
+    @contextmanager
+    def paused(self, source: str) -> Iterator[None]:
+        """The source is closed meanwhile, and what it had queued is dropped; then it is opened anew, halted or not.
+
+        TransientError when it does not close in time.
+        """
+        if not self._readers[source].stop():
+            raise TransientError(f"the source {source} is busy and did not stop in time: try again")
+        try:
+            yield
+        finally:
+            self._readers[source] = self._reader(self._readers[source].source)
+            self._turn = deque(self._readers.values())
+            if self._started:
+                self._readers[source].start()
 
     def get(self, timeout: float) -> SourceBatch | None:
         """The next batch of the source whose turn it is among those that have one, or None after `timeout` seconds."""
