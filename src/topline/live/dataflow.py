@@ -1,0 +1,257 @@
+"""The live engine's heart: a batch of changes in, every model's changed keys out, by folding the plan's graph once."""
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple, Self
+
+import pyarrow as pa
+
+from topline.changes import Part, Sweep, TableChanges
+from topline.errors import ModelHalted
+from topline.live import statefile
+from topline.live.aggregate import AggregateOperator
+from topline.live.arrays import Array, State, nest, unnest
+from topline.live.delta import Delta, merge
+from topline.live.interner import Interner
+from topline.live.join import JoinOperator
+from topline.live.operator import Operator, UnionOperator, places
+from topline.live.published import Published
+from topline.live.select import SelectOperator, connect
+from topline.live.tables import Table
+from topline.live.topn import TopNOperator
+from topline.models.plan import Aggregate, Join, Node, ProjectPlan, Scan, Select, TopN, Union
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a batch came to.
+
+    resolved   the changes as the log takes them: unchanged values filled in, sweeps as deletes (of partition '' when the
+               sweep named none)
+    dirty      published model -> the keys that it touched, one row each
+    rows_read  rows that operators fetched from their state, all together
+    halted     models that this batch stopped, with the reason
+    """
+
+    resolved: tuple[TableChanges, ...]
+    dirty: dict[str, pa.Table] = field(default_factory=dict)
+    rows_read: int = 0
+    halted: dict[str, str] = field(default_factory=dict)
+
+
+class StateSize(NamedTuple):
+    """A step of the dataflow: how many rows it keeps, in how many bytes, and how many it has read since the start."""
+
+    description: str
+    rows: int
+    bytes: int
+    rows_read: int
+
+
+class Dataflow:
+    """Not thread-safe. After any exception from `apply` the state is void: make a new one from checkpoint and log."""
+
+    def __init__(self, plan: ProjectPlan) -> None:
+        self._plan = plan
+        self._interner = Interner()
+        self._connection = connect()
+        self._tables = {name: Table(schema, self._interner) for name, schema in plan.tables.items()}
+        self._operators = [self._operator(node) for node in plan.nodes]
+        self._published = {
+            name: Published(model.schema, self._interner) for name, model in plan.models.items() if model.published
+        }
+        self._halted: dict[str, str] = {}
+        self._number = {node: number for number, node in enumerate(plan.nodes)}
+        self._dead: set[Node] = set()
+
+    def _operator(self, node: Node) -> Operator:
+        match node:
+            case Select():
+                return SelectOperator(node, self._interner, self._connection)
+            case Union():
+                return UnionOperator(node)
+            case Join():
+                return JoinOperator(node)
+            case Aggregate():
+                return AggregateOperator(node, self._interner)
+            case TopN():
+                return TopNOperator(node, self._interner)
+            case _:
+                return Operator(node)  # a scan: its change comes from the table
+
+    @property
+    def halted(self) -> dict[str, str]:
+        """Models that have stopped, with the reason; they start again with a new dataflow only."""
+        return dict(self._halted)
+
+    @property
+    def rows_read(self) -> int:
+        """Rows that tables, operators and published models have fetched from their state so far."""
+        parts: list[Table | Operator | Published] = [*self._tables.values(), *self._operators, *self._published.values()]
+        return sum(part.rows_read for part in parts)
+
+    # folding
+
+    def apply(self, parts: Sequence[Part]) -> Applied:
+        """Bring in the parts in order, then fold the graph once. SourceHalted for a row that a table cannot take."""
+        before, halted_before = self.rows_read, set(self._halted)
+        resolved, changes = self._change_tables(parts)
+        deltas = self._fold(changes)
+        dirty = self._publish(deltas)
+        halted = {name: reason for name, reason in self._halted.items() if name not in halted_before}
+        return Applied(resolved, dirty, self.rows_read - before, halted)
+
+    def _change_tables(self, parts: Sequence[Part]) -> tuple[tuple[TableChanges, ...], dict[str, Delta]]:
+        encoded = [(part, self._tables[part.table].encode(part) if isinstance(part, TableChanges) else []) for part in parts]
+        resolved: list[TableChanges] = []
+        changes: dict[str, list[Delta]] = {}
+        for part, columns in encoded:
+            if isinstance(part, TableChanges):
+                explicit, delta = self._tables[part.table].apply(part, columns)
+            elif isinstance(part, Sweep):
+                explicit, delta = self._tables[part.table].sweep(part)
+            else:
+                continue
+            changes.setdefault(part.table, []).append(delta)
+            if len(explicit):
+                resolved.append(explicit)
+        widths = {name: len(self._tables[name].schema.columns) for name in changes}
+        return tuple(resolved), {name: merge(deltas, widths[name]).settle() for name, deltas in changes.items()}
+
+    def _fold(self, changes: dict[str, Delta]) -> dict[Node, Delta]:
+        deltas: dict[Node, Delta] = {}
+        for node, operator in zip(self._plan.nodes, self._operators, strict=True):
+            if node in self._dead or any(source in self._dead for source in inputs(node)):
+                self._dead.add(node)
+                continue
+            if isinstance(node, Scan):
+                deltas[node] = self._scanned(node, changes)
+                continue
+            sources = [deltas[source] for source in inputs(node)]
+            try:
+                deltas[node] = operator.step(sources) if any(map(len, sources)) else Delta.empty(len(node.columns))
+            except ModelHalted as error:
+                self._kill(node, str(error))
+        return deltas
+
+    def _scanned(self, node: Scan, changes: dict[str, Delta]) -> Delta:
+        if node.table not in changes:
+            return Delta.empty(len(node.columns))
+        names = self._tables[node.table].schema.names
+        columns = [changes[node.table].columns[names.index(column.name)] for column in node.columns]
+        return Delta(columns, changes[node.table].weights, settled=len(columns) == len(names)).settle()
+
+    def _publish(self, deltas: dict[Node, Delta]) -> dict[str, pa.Table]:
+        dirty: dict[str, pa.Table] = {}
+        for name, published in self._published.items():
+            model = self._plan.models[name]
+            delta = deltas.get(model.root)
+            if delta is None or not len(delta) or name in self._halted:
+                continue
+            named = places(model.root, model.schema.names)
+            try:
+                dirty[name] = published.fold(Delta([delta.columns[place] for place in named], delta.weights).settle())
+            except ModelHalted as error:
+                self._halt(name, str(error))
+        return {name: keys for name, keys in dirty.items() if name not in self._halted}
+
+    def _kill(self, node: Node, reason: str) -> None:
+        """The node's state is void: it and all that reads it stop."""
+        self._dead.add(node)
+        dead = {node}
+        for later in self._plan.nodes[self._number[node] + 1 :]:
+            if any(source in dead for source in inputs(later)):
+                dead.add(later)
+        for name, model in self._plan.models.items():
+            if model.root in dead:
+                self._halt(name, f"{name}: {reason}")
+
+    def _halt(self, name: str, reason: str) -> None:
+        """Stop a model and every model over it."""
+        self._halted.setdefault(name, reason)
+        for other, model in self._plan.models.items():
+            if name in model.depends_on and other not in self._halted:
+                self._halt(other, f"{other} reads {name}, which has stopped: {reason}")
+
+    # reading
+
+    def rows(self, model: str, keys: pa.Table) -> pa.Table:
+        """The current rows of a published model for these keys; a key that is not there is absent."""
+        return self._published[model].rows(keys)
+
+    def all_rows(self, model: str) -> Iterator[pa.Table]:
+        """All rows of a published model, in chunks. Do not apply a batch while it is being read."""
+        return self._published[model].all_rows()
+
+    def count(self, model: str) -> int:
+        return len(self._published[model])
+
+    def table(self, name: str) -> pa.Table:
+        """The current rows of a replicated table."""
+        return self._tables[name].current()
+
+    def table_count(self, name: str) -> int:
+        return len(self._tables[name])
+
+    def state(self) -> list[StateSize]:
+        """What is kept in memory, step by step, and what each step has read."""
+        sizes = [StateSize("text", len(self._interner), self._interner.nbytes, 0)]
+        sizes += [
+            StateSize(f"table {name}", len(table), table.store.nbytes, table.rows_read) for name, table in self._tables.items()
+        ]
+        for number, (node, operator) in enumerate(zip(self._plan.nodes, self._operators, strict=True)):
+            if operator.state_rows or operator.rows_read:
+                kind = f"{type(node).__name__.lower()} {number}"
+                sizes.append(StateSize(kind, operator.state_rows, operator.nbytes, operator.rows_read))
+        sizes += [
+            StateSize(f"model {name}", len(model), model.nbytes, model.rows_read) for name, model in self._published.items()
+        ]
+        return sizes
+
+    # checkpoints
+
+    def dump(self, path: Path) -> None:
+        """Write the whole state to a file, replacing it at once."""
+        header = {"plan": self._plan.fingerprint, "halted": json.dumps(self._halted)}
+        dead = [str(self._number[node]) for node in self._dead]
+        statefile.write(path, header | {"dead": " ".join(dead)}, self._arrays())
+
+    @classmethod
+    def load(cls, plan: ProjectPlan, path: Path) -> Self:
+        """The state as it was dumped. StateError where the file is damaged or of another plan; the caller discards it."""
+        header, arrays = statefile.read(path, {"plan": plan.fingerprint})
+        dataflow = cls(plan)
+        dataflow._restore(header, arrays)
+        return dataflow
+
+    def _parts(self) -> dict[str, State]:
+        parts: dict[str, State] = {"interner": self._interner}
+        parts |= {f"table {name}": table for name, table in self._tables.items()}
+        parts |= {f"node {number}": operator for number, operator in enumerate(self._operators)}
+        return parts | {f"model {name}": model for name, model in self._published.items()}
+
+    def _arrays(self) -> dict[str, Array]:
+        return nest(**self._parts())
+
+    def _restore(self, header: dict[str, str], arrays: dict[str, Array]) -> None:
+        unnest(arrays, **self._parts())
+        self._halted = json.loads(header["halted"])
+        self._dead = {self._plan.nodes[int(number)] for number in header["dead"].split()}
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def inputs(node: Node) -> tuple[Node, ...]:
+    """The nodes that a node reads."""
+    match node:
+        case Select() | Aggregate() | TopN():
+            return (node.input,)
+        case Join():
+            return (node.left, node.right)
+        case Union():
+            return node.inputs
+        case _:
+            return ()

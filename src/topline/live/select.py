@@ -1,0 +1,120 @@
+"""Projection and filter: one DuckDB query a delta; columns that pass unchanged never leave their int64 form."""
+
+import re
+from collections.abc import Sequence
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from topline.errors import ModelHalted
+from topline.live.arrays import Ints
+from topline.live.codec import decode_column, encode_column
+from topline.live.delta import Delta
+from topline.live.interner import Interner
+from topline.live.operator import Operator
+from topline.models.plan import Select
+from topline.schema import Column
+
+_STRING = re.compile(r"'(?:[^']|'')*'")
+_IDENTIFIER = re.compile(r'"((?:[^"]|"")+)"')
+_ROW = "__row"
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """A DuckDB that keeps nothing: one thread, times in UTC."""
+    connection = duckdb.connect(":memory:", config={"threads": 1})
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+class SelectOperator(Operator):
+    """Sorts its expressions into plain columns, constants, and what DuckDB computes (with the filter)."""
+
+    def __init__(self, node: Select, interner: Interner, connection: duckdb.DuckDBPyConnection) -> None:
+        super().__init__(node)
+        self._interner = interner
+        self._connection = connection
+        self._inputs = {column.name: place for place, column in enumerate(node.input.columns)}
+        self._input_columns = node.input.columns
+        self._plain: dict[int, int] = {}
+        self._constant: dict[int, int] = {}
+        self._computed: list[int] = []
+        for place, expression in enumerate(node.expressions):
+            self._place(place, expression, node.columns[place])
+        used = [*(node.expressions[place] for place in self._computed), node.where or ""]
+        self._used = sorted({self._inputs[name] for text in used for name in _identifiers(text) if name in self._inputs})
+        self._query = self._sql(node)
+
+    def _place(self, place: int, expression: str, column: Column) -> None:
+        source = self._plain_column(expression.strip(), column)
+        if source is not None:
+            self._plain[place] = source
+            return
+        constant = (
+            None if any(name in self._inputs for name in _identifiers(expression)) else self._evaluate(expression, column)
+        )
+        if constant is not None:
+            self._constant[place] = constant
+        else:
+            self._computed.append(place)
+
+    def _plain_column(self, expression: str, column: Column) -> int | None:
+        match = _IDENTIFIER.fullmatch(expression)
+        source = self._inputs.get(match[1].replace('""', '"')) if match else None
+        return source if source is not None and self._input_columns[source].type is column.type else None
+
+    def _evaluate(self, expression: str, column: Column) -> int | None:
+        """The one value of an expression without columns; None where DuckDB wants to see a row first."""
+        try:
+            value = self._connection.sql(f"SELECT CAST({expression} AS {column.type}) AS value").to_arrow_table()
+        except duckdb.Error:
+            return None
+        return int(encode_column(value.column(0), column, self._interner)[0])
+
+    def _sql(self, node: Select) -> str | None:
+        if not self._computed and node.where is None:
+            return None
+        wanted = [f"CAST({node.expressions[place]} AS {node.columns[place].type}) AS c{place}" for place in self._computed]
+        where = f" WHERE {node.where}" if node.where is not None else ""
+        return f"SELECT {', '.join([_ROW, *wanted])} FROM delta{where}"
+
+    def step(self, inputs: Sequence[Delta]) -> Delta:
+        """DuckDB's own errors (an overflow, a cast that fails) halt the models behind."""
+        delta = inputs[0].settle()
+        if not len(delta):
+            return Delta.empty(len(self.node.columns))
+        if self._query is None:
+            return self._assemble(delta, None, {})
+        rows, computed = self._compute(delta, self._query)
+        return self._assemble(delta, rows, computed)
+
+    def _compute(self, delta: Delta, query: str) -> tuple[Ints, dict[int, Ints]]:
+        """Which rows pass, and the computed columns of these."""
+        arrays = [decode_column(delta.columns[place], self._input_columns[place].type, self._interner) for place in self._used]
+        names = [self._input_columns[place].name for place in self._used]
+        relation = pa.Table.from_arrays([pa.array(np.arange(len(delta))), *arrays], names=[_ROW, *names])
+        try:
+            answer = self._connection.from_arrow(relation).query("delta", query).to_arrow_table()
+        except duckdb.Error as error:
+            raise ModelHalted(f"{error}; correct the value at the source or the model's expression") from error
+        pairs = ((place, answer.column(f"c{place}")) for place in self._computed)
+        computed = {place: encode_column(values, self.node.columns[place], self._interner) for place, values in pairs}
+        return answer.column(_ROW).to_numpy(), computed
+
+    def _assemble(self, delta: Delta, rows: Ints | None, computed: dict[int, Ints]) -> Delta:
+        passed = delta if rows is None or (len(rows) == len(delta) and (rows[1:] > rows[:-1]).all()) else delta.rows(rows)
+        columns = []
+        for place in range(len(self.node.columns)):
+            if place in self._plain:
+                columns.append(passed.columns[self._plain[place]])
+            elif place in self._constant:
+                columns.append(np.full(len(passed), self._constant[place]))
+            else:
+                columns.append(computed[place])
+        whole = set(self._plain.values()) == set(self._inputs.values())
+        return Delta(columns, passed.weights, settled=whole).settle()
+
+
+def _identifiers(expression: str) -> list[str]:
+    return [name.replace('""', '"') for name in _IDENTIFIER.findall(_STRING.sub("''", expression))]

@@ -1,0 +1,56 @@
+"""The file of a checkpoint: every array of the state, whole or refused."""
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from topline.errors import StateError
+from topline.live.arrays import Array
+
+FORMAT = 1  # of the state's arrays; another number is refused
+_HEADER = "header"
+
+
+def write(path: Path, header: Mapping[str, str], arrays: Mapping[str, Array]) -> None:
+    """All or nothing: a temporary file, fsync, rename. The zip keeps a CRC of every array."""
+    facts = {"format": str(FORMAT), **header}
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("wb") as file:
+        np.savez(file, **{_HEADER: np.frombuffer(json.dumps(facts).encode(), np.uint8)}, **arrays)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    _sync_folder(path.parent)
+
+
+def read(path: Path, expected: Mapping[str, str]) -> tuple[dict[str, str], dict[str, Array]]:
+    """The header and the arrays. StateError where the file is damaged or an `expected` entry of the header differs."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            header: dict[str, str] = json.loads(file[_HEADER].tobytes())
+            _check(path, header, {"format": str(FORMAT), **expected})
+            return header, {name: file[name] for name in file.files if name != _HEADER}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise StateError(
+            f"{path} is no readable checkpoint ({error}); it is only a cache: remove it, the log has all"
+        ) from error
+
+
+def _check(path: Path, header: Mapping[str, str], expected: Mapping[str, str]) -> None:
+    for name, value in expected.items():
+        if header.get(name) != value:
+            raise StateError(
+                f"{path} has {name} {header.get(name)}, wanted is {value}; it is only a cache: remove it, the log has all"
+            )
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
