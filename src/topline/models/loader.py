@@ -17,7 +17,7 @@ from topline.models.lineage import Lineages
 from topline.models.plan import ModelPlan, Node, ProjectPlan, Scan
 from topline.models.planner import Planner, parse
 from topline.models.project import DbtProject, ModelFile, read_project
-from topline.models.render import Renderer
+from topline.models.jinja import Renderer
 from topline.models.typer import Typer
 from topline.schema import TableSchema
 

@@ -54,7 +54,13 @@ def _join(node: Join, names: dict[Node, str]) -> str:
     return f"SELECT {_aliased(sides, node)} FROM {quoted(names[node.left])} l {kind} {quoted(names[node.right])} r ON {on}"
 
 
-_FUNCTIONS = {"count_distinct": "COUNT(DISTINCT {})", "count": "COUNT({})", "sum": "SUM({})", "min": "MIN({})", "max": "MAX({})"}
+_FUNCTIONS = {
+    "count_distinct": "COUNT(DISTINCT {})",
+    "count": "COUNT({})",
+    "sum": "SUM({})",
+    "min": "MIN({})",
+    "max": "MAX({})",
+}
 
 
 def _aggregate(node: Aggregate, names: dict[Node, str]) -> str:
@@ -67,7 +73,7 @@ def _top_n(node: TopN, names: dict[Node, str]) -> str:
     by = f"PARTITION BY {', '.join(quoted(name) for name in node.partition_by)} " if node.partition_by else ""
     rank = f"ROW_NUMBER() OVER ({by}ORDER BY {', '.join(_order(order) for order in node.order_by)})"
     columns = [quoted(column.name) for column in node.input.columns]
-    inner = f"SELECT {', '.join(columns)}, {rank} AS \"~rank\" FROM {quoted(names[node.input])}"
+    inner = f'SELECT {", ".join(columns)}, {rank} AS "~rank" FROM {quoted(names[node.input])}'
     return f'SELECT {_aliased([*columns, quoted("~rank")], node)} FROM ({inner}) WHERE "~rank" <= {node.limit}'
 
 
