@@ -13,11 +13,11 @@ from topline.models import functions
 from topline.models.faults import ModelErrors, Place
 from topline.models.fusion import fused
 from topline.models.graph import Graph, topological
+from topline.models.jinja import Renderer
 from topline.models.lineage import Lineages
 from topline.models.plan import ModelPlan, Node, ProjectPlan, Scan
 from topline.models.planner import Planner, parse
 from topline.models.project import DbtProject, ModelFile, read_project
-from topline.models.jinja import Renderer
 from topline.models.typer import Typer
 from topline.schema import TableSchema
 
