@@ -15,7 +15,7 @@ from topline.cli.output import out, print_json, print_pairs, print_table
 from topline.config import Project
 from topline.errors import UsageError, WorkError
 from topline.live.audit import Compared, audit_results, audit_sources, truth
-from topline.live.start import EMBEDDED, databases, load_plan
+from topline.live.start import databases, load_plan
 from topline.live.status import collect_status
 from topline.live.why import explain_key, locate, trace
 from topline.log import LogReader
@@ -76,7 +76,7 @@ def run_audit(project: Project, plan: ProjectPlan, *, sources: bool = False) -> 
                 raise WorkError(f"not published yet: {', '.join(missing)}; run `topline run --until-idle` first")
             yield from audit_results(log, plan, epochs, snapshot.rows)
         if sources:
-            yield from audit_sources(log, plan, build(project, plan.tables, embedded=lambda name: real(EMBEDDED + name)), log.complete_epoch)
+            yield from audit_sources(log, plan, build(project, plan.tables, embedded=real.embedded), log.complete_epoch)
 
 
 def print_audit(compared: list[Compared]) -> None:

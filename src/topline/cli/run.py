@@ -1,6 +1,8 @@
 """Commands that run things: run, serve, resync."""
 
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -10,6 +12,7 @@ from topline.cli.options import HERE, AsJson, Overrides, ProjectDir, open_projec
 from topline.cli.output import err, out, print_json
 from topline.cli.running import Session, Stop, session
 from topline.cli.watching import rebuild_progress, watched
+from topline.config import Project
 from topline.errors import UsageError
 from topline.live.asking import ask
 from topline.live.commands import RESYNC
@@ -25,7 +28,7 @@ def register(app: typer.Typer) -> None:
 def run(
     project: ProjectDir = HERE,
     until_idle: Annotated[
-        bool, typer.Option("--until-idle", help="End once all that the sources hold now is published: for backfills, cron, tests.")
+        bool, typer.Option("--until-idle", help="End once all that the sources hold now is published (backfills, cron).")
     ] = False,
     strict: Annotated[bool, typer.Option("--strict", help="With dead letters in this run, exit 1.")] = False,
     take_over: Annotated[
@@ -40,19 +43,24 @@ def run(
     """
     loaded = open_project(project, overrides)
     stop = Stop()
-    with stop.on_signals():
-        with rebuild_progress(quiet=as_json) as on_rebuild, session(loaded, take_over=take_over, on_rebuild=on_rebuild) as running:
-            on_rebuild.done()
-            with watched(running, plain=as_json):
-                running.run(stop, until_idle=until_idle)
-            summary = _summary(running)
-            if until_idle and not stop():
-                running.require_healthy()
+    with stop.on_signals(), _session(loaded, take_over, quiet=as_json) as running:
+        with watched(running, plain=as_json):
+            running.run(stop, until_idle=until_idle)
+        summary = _summary(running)
+        if until_idle and not stop():
+            running.require_healthy()
     _report(summary, as_json)
     if stop.signal == signal.SIGINT:
         raise typer.Exit(130)
     if strict and summary["dead letters"]:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _session(project: Project, take_over: bool, *, quiet: bool) -> Iterator[Session]:
+    with rebuild_progress(quiet=quiet) as on_rebuild, session(project, take_over=take_over, on_rebuild=on_rebuild) as running:
+        on_rebuild.done()
+        yield running
 
 
 def _summary(running: Session) -> dict[str, int]:
@@ -62,8 +70,7 @@ def _summary(running: Session) -> dict[str, int]:
         "batches": engine.counts.batches,
         "dead letters": engine.counts.dead_letters,
         "rejected": engine.rejected(),
-        "epoch": engine.machinery.log.epoch,
-        "published epoch": engine.machinery.publication.published_epoch,
+        "epochs": engine.machinery.log.epoch,
     }
 
 
@@ -71,7 +78,7 @@ def _report(summary: dict[str, int], as_json: bool) -> None:
     if as_json:
         print_json(summary)
     else:
-        out.print(", ".join(f"{value:,} {name}" if "epoch" not in name else f"{name} {value}" for name, value in summary.items()))
+        out.print(", ".join(f"{value:,} {name}" for name, value in summary.items()))
 
 
 def serve_api(project: ProjectDir = HERE, overrides: Overrides = None) -> None:

@@ -47,7 +47,7 @@ class Stop:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, _frame: FrameType | None) -> None:
         self.signal = number
         self._event.set()
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
@@ -78,7 +78,9 @@ class Session:
 
 
 @contextmanager
-def session(project: Project, *, take_over: bool = False, on_rebuild: Callable[[str, int], None] | None = None) -> Iterator[Session]:
+def session(
+    project: Project, *, take_over: bool = False, on_rebuild: Callable[[str, int], None] | None = None
+) -> Iterator[Session]:
     """Everything that `topline run` keeps going, closed in the reverse order at the end."""
     with ExitStack() as stack:
         begun = stack.enter_context(started(project, take_over=take_over, on_rebuild=on_rebuild))
@@ -103,5 +105,6 @@ def _attendant(project: Project, begun: Started) -> Attendant:
         StatusWriter(begun.results_dsn, schema),
         Inbox(begun.results_dsn, schema),
         kinds,
-        project.config.engine.compact_after_rows,
+        compact_rows=project.config.engine.compact_after_rows,
+        revive=begun.databases.revive,
     )

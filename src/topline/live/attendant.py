@@ -1,8 +1,9 @@
 """Works beside the loop, in a thread of its own: writes the status, fetches commands, starts compaction."""
 
+import contextlib
 import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from topline.errors import ToplineError, TransientError
 from topline.live.commands import Commands
@@ -26,7 +27,9 @@ class Attendant:
         status: StatusWriter,
         inbox: Inbox,
         kinds: Mapping[str, str],
+        *,
         compact_rows: int,
+        revive: Callable[[], None],
     ) -> None:
         self._engine = engine
         self._commands = commands
@@ -34,6 +37,7 @@ class Attendant:
         self._inbox = inbox
         self._kinds = kinds
         self._compact_rows = compact_rows
+        self._revive = revive
         self._waiting: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[tuple[int, bool, str]] = queue.SimpleQueue()
         self._letters_seen = -1
@@ -68,11 +72,16 @@ class Attendant:
                     self._inbox.recover()
                     fetched = True
                 self._look()
-            except TransientError:
-                pass  # the results database is down: readers and publication say so, and the next look tries again
+            except TransientError:  # the results database is down: publication says so, and the next look tries again
+                self._try_to_revive()
             if last:
                 return
             self._stop.wait(INTERVAL)
+
+    def _try_to_revive(self) -> None:
+        """The embedded server is ours to start again; another one is somebody else's."""
+        with contextlib.suppress(ToplineError):
+            self._revive()
 
     def _look(self) -> None:
         while not self._answers.empty():

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 
 from topline.config import CONFIG_FILE, Project
 from topline.errors import ToplineError
-from topline.live.start import EMBEDDED, databases, load_plan
+from topline.live.start import Databases, databases, load_plan
 from topline.models.plan import ProjectPlan
 from topline.results import check_results
 from topline.sources.base import Fault
@@ -21,15 +21,15 @@ def check_project(project: Project) -> list[Fault]:
         return [*_source_faults(project, plan, real), *_result_faults(project, real)]
 
 
-def _source_faults(project: Project, plan: ProjectPlan, real: Callable[[str], str]) -> list[Fault]:
+def _source_faults(project: Project, plan: ProjectPlan, real: Databases) -> list[Fault]:
     try:
-        sources = build(project, plan.tables, embedded=lambda name: real(EMBEDDED + name))
+        sources = build(project, plan.tables, embedded=real.embedded)
     except ToplineError as error:
         return [Fault(CONFIG_FILE, line) for line in str(error).splitlines()]
     return [fault for source in sources for fault in _try(source.name, source.check)]
 
 
-def _result_faults(project: Project, real: Callable[[str], str]) -> list[Fault]:
+def _result_faults(project: Project, real: Databases) -> list[Fault]:
     return _try("results", lambda: check_results(real(project.config.results.dsn), project.config.results.schema_))
 
 

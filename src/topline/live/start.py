@@ -27,34 +27,57 @@ from topline.sources.registry import build
 EMBEDDED = "embedded:"
 
 
+def load_plan(project: Project) -> ProjectPlan:
+    config = project.config
+    return load(project.models_dir, name=config.project, time_zone=config.time_zone, currency=config.currency, vars=config.vars)
+
+
+class Databases:
+    """From a DSN as configured to a real one. The first `embedded:NAME` starts the embedded PostgreSQL."""
+
+    def __init__(self, project: Project) -> None:
+        self._project = project
+        self._server: EmbeddedPostgres | None = None
+
+    def __call__(self, dsn: str) -> str:
+        if not dsn.startswith(EMBEDDED):
+            return self._project.secret(dsn)
+        if self._server is None:
+            self._server = EmbeddedPostgres(self._project.state_dir)
+            self._server.start()
+        return self._server.dsn(dsn.removeprefix(EMBEDDED))
+
+    def embedded(self, name: str) -> str:
+        return self(EMBEDDED + name)
+
+    def revive(self) -> None:
+        """Start the embedded server again, where it is in use and has died."""
+        if self._server is not None:
+            self._server.start()
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.stop()
+
+
+@contextmanager
+def databases(project: Project) -> Iterator[Databases]:
+    """The project's databases; the embedded PostgreSQL runs while someone is inside."""
+    found = Databases(project)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
 @dataclass(frozen=True)
 class Started:
     project: Project
     plan: ProjectPlan
     engine: Engine
     sources: Mapping[str, Source]
+    databases: Databases
     results_dsn: str
-
-
-def load_plan(project: Project) -> ProjectPlan:
-    config = project.config
-    return load(project.models_dir, name=config.project, time_zone=config.time_zone, currency=config.currency, vars=config.vars)
-
-
-@contextmanager
-def databases(project: Project) -> Iterator[Callable[[str], str]]:
-    """A function from a DSN as configured to a real one. The embedded PostgreSQL runs while someone is inside."""
-    with ExitStack() as stack:
-        servers: list[EmbeddedPostgres] = []
-
-        def real(dsn: str) -> str:
-            if not dsn.startswith(EMBEDDED):
-                return project.secret(dsn)
-            if not servers:
-                servers.append(stack.enter_context(EmbeddedPostgres(project.state_dir)))
-            return servers[0].dsn(dsn.removeprefix(EMBEDDED))
-
-        yield real
 
 
 @contextmanager
@@ -75,15 +98,15 @@ def started(
             swap_fraction=project.config.results.swap_fraction,
         )
         stack.callback(publisher.close)
-        dataflow = _state(project, plan, log, on_rebuild or (lambda table, rows: None))
+        dataflow = _state(project, plan, log, on_rebuild or _unwatched)
         stack.callback(dataflow.close)
-        sources = build(project, plan.tables, embedded=lambda name: real(EMBEDDED + name))
+        sources = build(project, plan.tables, embedded=real.embedded)
         publication = Publication(publisher, dataflow, plan.models)
         _note_unpublished(plan, log, publisher, publication, take_over)
         engine = _engine(project, plan, log, dataflow, publication, sources)
         stack.callback(engine.machinery.publication.close)
         stack.callback(engine.machinery.readers.stop)
-        yield Started(project, plan, engine, {source.name: source for source in sources}, results_dsn)
+        yield Started(project, plan, engine, {source.name: source for source in sources}, real, results_dsn)
 
 
 def _engine(
@@ -97,6 +120,10 @@ def _engine(
     declare_tables(plan, log, holds)
     interval = settings.publish_interval_ms / 1000
     return Engine(Machinery(plan, log, dataflow, readers, publication, checkpoints, rows, interval), holds)
+
+
+def _unwatched(_table: str, _rows: int) -> None:
+    """Nobody looks at the progress of a rebuild."""
 
 
 def log_resume(log: Log) -> Callable[[str], Resume]:
