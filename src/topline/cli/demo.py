@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -193,7 +193,8 @@ def _shop(project: Project) -> str:
 def _inbox(project: Project) -> Path:
     for settings in project.config.sources.values():
         if settings.get("kind") == "files":
-            path = next(iter(settings.get("tables", {}).values()), {}).get("path", "inbox")
+            tables: dict[str, dict[str, Any]] = settings.get("tables", {})
+            path = next((table.get("path", "inbox") for table in tables.values()), "inbox")
             first = Path(path if isinstance(path, str) else path[0])
             return project.root / (first if not first.suffix else first.parent)
     raise ConfigError(f"{project.root / CONFIG_FILE}: the generator needs a source of kind files to drop branch files for")

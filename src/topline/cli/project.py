@@ -3,6 +3,7 @@
 import os
 import platform
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -148,4 +149,4 @@ def version(as_json: AsJson = False) -> None:
         out.print("\n".join(f"{name} {value}" for name, value in versions.items()), markup=False)
 
 
-_COMMANDS = {"init": init, "check": check, "test": run_examples, "explain": explain_model, "version": version}
+_COMMANDS: dict[str, Callable[..., None]] = {"init": init, "check": check, "test": run_examples, "explain": explain_model, "version": version}

@@ -57,6 +57,7 @@ class Publication:
         self._failures = 0
         self.last_error = ""
         self.published_epoch = 0
+        self.freshness_ms: float | None = None
         self.published_rows = 0
 
     def note(self, dirty: Mapping[str, pa.Table]) -> None:
@@ -108,6 +109,7 @@ class Publication:
             return
         epoch, self._epoch = self._epoch, None
         self._failures, self.last_error, self.published_epoch = 0, "", epoch.number
+        self._note_freshness(epoch)
         published(epoch.number, list(epoch.models))
 
     def close(self) -> None:
@@ -116,6 +118,12 @@ class Publication:
     def _submit(self) -> None:
         assert self._epoch is not None
         self._running = self._worker.submit(self._publisher.publish, self._epoch)
+
+    def _note_freshness(self, epoch: Epoch) -> None:
+        """From the newest commit at a source to now: what the epoch brought is visible from here on."""
+        newest = max((moment.timestamp() for moment in epoch.source_times.values() if moment), default=None)
+        if newest is not None and epoch.models:
+            self.freshness_ms = max(0.0, time.time() - newest) * 1000
 
     def _back_off(self, error: TransientError) -> None:
         self.last_error = str(error)
