@@ -84,7 +84,6 @@ class Reader:
     def state(self) -> ReaderState:
         return self._state
 
-    @property
     def queued(self) -> int:
         """Batches that wait."""
         return len(self._queue)
@@ -133,6 +132,9 @@ class Reader:
         self.ask_to_stop()
         if self._thread.ident is not None:
             self._thread.join(timeout)
+        with self._changed:
+            self._queue.clear()
+            self._rows = 0
         return not self._thread.is_alive()
 
     def _run(self) -> None:
@@ -252,7 +254,7 @@ class Readers:
     def get(self, timeout: float) -> SourceBatch | None:
         """The next batch of the source whose turn it is among those that have one, or None after `timeout` seconds."""
         with self._changed:
-            self._changed.wait_for(lambda: any(reader.queued for reader in self._turn), timeout)
+            self._changed.wait_for(lambda: any(reader.queued() for reader in self._turn), timeout)
             for _ in range(len(self._turn)):
                 self._turn.rotate(-1)
                 if (batch := self._turn[-1].take()) is not None:
@@ -261,6 +263,10 @@ class Readers:
 
     def acknowledge(self, source: str, positions: Mapping[str, Position]) -> None:
         self._readers[source].acknowledge(positions)
+
+    def queued(self) -> int:
+        """Batches that wait."""
+        return sum(reader.queued() for reader in self._readers.values())
 
     @property
     def states(self) -> dict[str, ReaderState]:

@@ -36,6 +36,11 @@ def kind(name: str) -> Kind:
     return Kind(name, module.Settings, module.create)
 
 
+def settings_of(name: str) -> type[Settings]:
+    """What topline.yml may say of a source of this kind, with descriptions."""
+    return kind(name).settings
+
+
 def build(project: Project, tables: Mapping[str, TableSchema], embedded: Callable[[str], str]) -> list[Source]:
     """The project's sources, in the order of topline.yml.
 

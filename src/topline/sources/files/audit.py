@@ -72,17 +72,25 @@ def _header_faults(where: str, shape: FileShape, file: Found | None) -> list[Fau
     if file is None or file.stat.size == 0:
         return []
     try:
-        content = Content(file.path)
-        data = content.read(_HEADER_BYTES).removeprefix(b"\xef\xbb\xbf")
-        content.close()
-        if shape.settings.format == "csv" and shape.settings.header is True:
-            record = Splitter(shape.dialect).split(data, 0, final=True)
-            assert record is not None
-            header_of(record.fields, record.fault, data[: record.end], shape)
+        header_in(file.path, shape)
     except (TransientError, BrokenContent, ValueError, FileNotFoundError) as error:
         remedy = "declare the columns that the files have, or mend the file; as it stands it is kept as dead letters"
         return [Fault(where, f"{file.name}: {error}", remedy)]
     return []
+
+
+def header_in(path: Path, shape: FileShape) -> tuple[str, ...]:
+    """The names of a CSV file's fields. ValueError where they do not serve, FileNotFoundError where it is gone."""
+    if shape.settings.header is not True:
+        return tuple(shape.wanted) if shape.settings.header is False else shape.settings.header
+    content = Content(path)
+    try:
+        data = content.read(_HEADER_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
+    finally:
+        content.close()
+    record = Splitter(shape.dialect).split(data, 0, final=True)
+    assert record is not None  # the end is final, so a record never goes on
+    return header_of(record.fields, record.fault, data[: record.end], shape)
 
 
 def current(shape: FileShape, files: Sequence[Found]) -> Iterator[pa.Table]:

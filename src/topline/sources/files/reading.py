@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 from topline.changes import Ints
 from topline.schema import TableSchema
 from topline.sources import spill
-from topline.sources.files.content import BrokenContent, Content
+from topline.sources.files.content import BrokenContent
 from topline.sources.files.delimited import Columns, CsvParser
 from topline.sources.files.ndjson import NdjsonParser
 from topline.sources.files.quoted import Dialect, Splitter
@@ -80,15 +81,23 @@ class FileShape:
         return Dialect(s.delimiter, s.quote, s.escape, s.max_line_bytes)
 
 
+class Bytes(Protocol):
+    """What a Reading reads: see Content."""
+
+    def read(self, size: int) -> bytes: ...
+
+    def raw(self) -> Iterator[bytes]: ...
+
+
 class Reading:
     """Iterate `chunks()` to its end; then `rows` and `letters` count what was found, and `end` is the line after the last."""
 
-    def __init__(self, shape: FileShape, content: Content, name: str) -> None:
+    def __init__(self, shape: FileShape, content: Bytes, name: str, line: int = 1) -> None:
         self._shape, self._content, self._name = shape, content, name
         self._limit = shape.settings.max_line_bytes
         self._parser: Parser | None = None
         self._buffer = b""
-        self.rows, self.letters, self.end = 0, 0, 1
+        self.rows, self.letters, self.end = 0, 0, line
 
     def chunks(self) -> Iterator[Chunk]:
         try:

@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 
 import pyarrow as pa
 
-from topline.changes import Position, SourceBatch
+from topline.changes import DeadLetter, Position, SourceBatch, TableChanges
 from topline.errors import ConfigError
 from topline.sources.base import Context, Fault, Progress, Resume
 from topline.sources.files import audit
 from topline.sources.files.content import Content, Stat
 from topline.sources.files.memory import Draft, FileState
 from topline.sources.files.reading import Chunk, FileShape, Reading
+from topline.sources.files.reread import reread
 from topline.sources.files.settings import FilesSettings
 from topline.sources.files.watch import Found, Watch
 
@@ -88,6 +89,20 @@ class FilesSource:
     def current(self, table: str) -> Iterator[pa.Table]:
         found = Watch(self._context.root, {table: self._settings.tables[table]}, 0).scan()
         return audit.current(self._shapes[table], sorted(found.values(), key=lambda file: file.order))
+
+    def resync(self, table: str | None, resume: Resume) -> dict[str, bytes | None]:
+        """Each file is remembered as one that has changed: it is read again as a new generation."""
+        forgotten: dict[str, bytes | None] = {}
+        for partition, raw in resume.memory.items():
+            if table is None or partition.partition(":")[0] == table:
+                issued = self._issued.get(partition, FileState.decode(raw))
+                state = FileState(max(issued.generation, FileState.decode(raw).generation), -1, -1)
+                self._issued[partition] = state
+                forgotten[partition] = state.encode()
+        return forgotten
+
+    def reread(self, letter: DeadLetter) -> TableChanges | DeadLetter:
+        return reread(letter, self._shapes[letter.table.partition(".")[2]], self._context.root)
 
     def close(self) -> None:
         if self._current:

@@ -1,0 +1,71 @@
+"""Reads a kept dead letter again, under today's settings."""
+
+import gzip
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from topline.changes import UPSERT, DeadLetter, TableChanges
+from topline.errors import StateError, TransientError
+from topline.sources import spill
+from topline.sources.files.audit import header_in
+from topline.sources.files.content import BrokenContent
+from topline.sources.files.reading import FileShape, Reading
+
+_GZIP = b"\x1f\x8b"
+
+
+class _Held:
+    """Bytes that are held already, read as a file is."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def read(self, size: int) -> bytes:
+        piece, self._data = self._data[:size], self._data[size:]
+        return piece
+
+    def raw(self) -> Iterator[bytes]:
+        yield self._data
+
+
+def reread(letter: DeadLetter, shape: FileShape, root: Path) -> TableChanges | DeadLetter:
+    """The letter's rows, or the letter with the reason why it still cannot be read.
+
+    A record's field names are those of the file as it lies there now: the letter holds the record alone.
+    """
+    try:
+        data = b"".join(spill.original(letter.raw, shape.state_dir))
+        if data.startswith(_GZIP):
+            data = gzip.decompress(data)
+        reading = Reading(_with_header(letter, shape, root), _Held(data), _file(letter), letter.position.lo)
+        chunks = list(reading.chunks())
+    except (StateError, TransientError, BrokenContent, ValueError, OSError, EOFError, zlib.error) as error:
+        return replace(letter, reason=str(error))
+    bad = [bad for chunk in chunks for bad in chunk.bad]
+    if bad or not reading.rows:
+        return replace(letter, reason=bad[0].reason if bad else "it holds no row")
+    rows = pa.concat_tables([chunk.rows for chunk in chunks])
+    lines = np.concatenate([chunk.lines for chunk in chunks])
+    hi = np.full(len(lines), letter.position.hi, dtype=np.int64)
+    return TableChanges(letter.table, letter.partition, rows, np.full(len(lines), UPSERT, np.int8), hi, lines)
+
+
+def _file(letter: DeadLetter) -> str:
+    return letter.partition.partition(":")[2]
+
+
+def _with_header(letter: DeadLetter, shape: FileShape, root: Path) -> FileShape:
+    """The shape to read the letter with: one that begins at line 1 or holds a packed file brings its own header."""
+    settings = shape.settings
+    if settings.format != "csv" or settings.header is not True or letter.position.lo == 1 or letter.raw.startswith(_GZIP):
+        return shape
+    try:
+        header = header_in(root / _file(letter), shape)
+    except FileNotFoundError:
+        raise ValueError(f"{_file(letter)} is gone, and with it the names of the fields") from None
+    return replace(shape, settings=settings.model_copy(update={"header": header}))
