@@ -1,5 +1,6 @@
 """The generator writes what its ledger says it wrote, into a real PostgreSQL and a real folder."""
 
+from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -11,7 +12,7 @@ from tests.conftest import Postgres
 from tests.integration.generate.recompute import Counted, branch_sales, models, shop_sales
 from tests.polling import until
 from topline.errors import WorkError
-from topline.generate import KINDS, Generator, Options, compare, rankings
+from topline.generate import KINDS, Generator, Kind, Options, compare, rankings
 from topline.generate.rankings import MODELS
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
@@ -46,7 +47,7 @@ def written(options: Options) -> set[Counted]:
 def booked(options: Options) -> set[Counted]:
     columns = ", ".join(Counted._fields)
     with psycopg.connect(options.ledger_dsn) as connection:
-        return {Counted(*row) for row in connection.execute(f"SELECT {columns} FROM ledger.sales")}  # type: ignore[call-overload]
+        return {Counted(*row) for row in connection.execute(f"SELECT {columns} FROM ledger.sales")}
 
 
 def test_ledger_holds_what_was_written(stream: Options) -> None:
@@ -97,9 +98,8 @@ def test_full_speed_writes_that_many_sales(postgres: Postgres, tmp_path: Path) -
     options = Options(shop_dsn=postgres.dsn("shop"), folder=tmp_path, ledger_dsn=postgres.dsn("ledger"), count=30_000)
     generator = run(options)
     assert booked(options) == written(options)
-    new = sum(sum(n for kind, n in kinds.items() if kind in ("new", "late", "broken")) for kinds in generator.kinds().values())
-    ties = sum(kinds["tied"] for kinds in generator.kinds().values())  # type: ignore[index]
-    assert 30_000 <= new + 2 * ties <= 30_001
+    kinds = sum(generator.kinds().values(), Counter[Kind]())
+    assert 30_000 <= kinds[Kind.NEW] + kinds[Kind.LATE] + kinds[Kind.BROKEN] + 2 * kinds[Kind.TIED] <= 30_001
 
 
 def publish(options: Options, dsn: str) -> None:
@@ -108,10 +108,10 @@ def publish(options: Options, dsn: str) -> None:
         connection.execute("CREATE SCHEMA topline")
         for name, rows in rankings(options.ledger_dsn, ZONE).items():
             columns = ", ".join(f"{column} {kind(column)}" for column in MODELS[name].columns)
-            connection.execute(f"CREATE TABLE topline.{name} ({columns})")  # type: ignore[call-overload]
+            connection.execute(f"CREATE TABLE topline.{name} ({columns})")
             marks = ", ".join(["%s"] * len(MODELS[name].columns))
             with connection.cursor() as cursor:
-                cursor.executemany(f"INSERT INTO topline.{name} VALUES ({marks})", rows)  # type: ignore[arg-type]
+                cursor.executemany(f"INSERT INTO topline.{name} VALUES ({marks})", rows)
 
 
 def kind(column: str) -> str:
