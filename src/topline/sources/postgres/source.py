@@ -1,0 +1,267 @@
+"""The source: copies first, then the stream; what it must remember travels in its batches."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import psycopg
+import pyarrow as pa
+
+from topline.changes import DeadLetter, Position, SourceBatch
+from topline.errors import ConfigError, SourceHalted, ToplineError, TransientError
+from topline.sources.base import Context, Fault, Progress, Resume
+from topline.sources.postgres import catalog, faults, publication
+from topline.sources.postgres.binding import Binding
+from topline.sources.postgres.catalog import Catalog
+from topline.sources.postgres.connection import message, session_conninfo, translated
+from topline.sources.postgres.copying import Copying
+from topline.sources.postgres.decoder import Decoder
+from topline.sources.postgres.memory import Memory, resync_memory
+from topline.sources.postgres.opening import Opening
+from topline.sources.postgres.settings import Settings
+from topline.sources.postgres.snapshot import Copier
+from topline.sources.postgres.stream import Stream
+from topline.sources.postgres.tables import quote, targets
+from topline.sources.postgres.watch import Watch
+
+
+class PostgresSource:
+    """Log-based capture from one PostgreSQL database. See docs/sources/postgres.md for what it guarantees."""
+
+    def __init__(self, context: Context, settings: Settings) -> None:
+        self.name = context.name
+        self._settings = settings
+        self._targets = targets(context.name, context.tables, settings)
+        self._publication = settings.publication or f"topline_{context.name}"
+        self._slot = settings.slot or f"topline_{context.name}"
+        self._zone = _zone(settings.zone)
+        self._stream: Stream | None = None
+        self._copying: Copying | None = None
+        self._watch: Watch | None = None
+
+    @property
+    def _conninfo(self) -> str:
+        return session_conninfo(self._settings.dsn, self._settings.connect_timeout)
+
+    def check(self) -> list[Fault]:
+        where = f"sources.{self.name}"
+        try:
+            with catalog.connect(self._conninfo) as connection:
+                return self._faults(self._read(connection), set(self._targets))
+        except psycopg.Error as error:
+            return [Fault(where, f"cannot connect: {message(error)}", "correct `dsn`, or start the server")]
+        except ToplineError as error:
+            return [Fault(where, str(error))]
+
+    def open(self, resume: Resume) -> None:
+        """Publication and slot are made or checked; a snapshot is taken for the tables that must be copied."""
+        self.close()
+        memory = Memory.load(resume.memory)
+        with translated(f"connecting to {self.name}"), catalog.connect(self._conninfo) as connection:
+            found = self._read(connection)
+            if problems := self._faults(found, set(self._targets) - memory.done):
+                raise SourceHalted("\n".join(f"{f.where}: {f.problem}: {f.remedy}" for f in problems))
+            added = publication.ensure(connection, self._publication, found, list(self._targets.values()), self._prunes)
+            self._end = _write_position(connection)
+        self._start(found, memory, resume, {target.name for target in added})
+
+    def _start(self, found: Catalog, memory: Memory, resume: Resume, added: set[str]) -> None:
+        self._stream = Stream(session_conninfo(self._settings.dsn, self._settings.connect_timeout, replication="database"))
+        opening = Opening(self.name, self._slot, self._targets, found, memory, resume)
+        plan = opening.plan(self._stream.identify(), added)
+        self._memory, self._partition = plan.memory, plan.partition
+        self._decoder = Decoder(self._targets, found.bases, self._zone, self._partition, self._look_up)
+        self._base, self._passed, self._server_end = plan.position, plan.position.hi, self._end
+        self._bases, self._streaming, self._announced = found.bases, False, False
+        if plan.pending:
+            slot = opening.make_slot(self._stream, plan)
+            copier = Copier(self._conninfo, slot.snapshot, found.bases, self._zone)
+            if plan.temporary:
+                self._stream.drop_slot(plan.temporary)
+            self._base = opening.base(plan, slot)
+            self._copying = Copying(copier, plan, slot.lsn, self._targets, self._settings.copy_rows, found)
+
+    def read(self, max_rows: int, timeout: float) -> SourceBatch | None:
+        if self._copying is not None and (batch := self._copied()) is not None:
+            return batch
+        if not self._streaming:
+            return self._begin()
+        return self._streamed(max_rows, timeout)
+
+    def _copied(self) -> SourceBatch | None:
+        assert self._copying is not None
+        if (step := next(self._copying.steps, None)) is None:
+            self._copying.close()
+            self._copying = None
+            return None
+        self._memory = self._memory.with_table(step.table, step.copied)
+        return SourceBatch(self.name, parts=step.parts, memory=self._memory.dump(), copying=True)
+
+    def _begin(self) -> SourceBatch:
+        """Start the stream, where everything not yet copied or committed begins; the memory is handed over with it."""
+        start = max([self._base.hi, min((self._memory.tables[name].lsn for name in self._targets), default=0)])
+        self._stream_now.start(self._slot, self._publication, start)
+        self._decoder.copied = {name: self._memory.tables[name].lsn for name in self._targets}
+        self._watch = Watch(self._conninfo, self._slot, self._publication, self._memory, self._settings.heartbeat)
+        self._streaming = True
+        self._stream_now.ask()
+        return SourceBatch(self.name, memory=self._memory.dump(), copying=self._is_copying)
+
+    def _streamed(self, max_rows: int, timeout: float) -> SourceBatch | None:
+        self._keep_watch()
+        collected = self._stream_now.collect(max(max_rows, 1), timeout)
+        if collected is None:
+            if self._waited_for:
+                self._stream_now.ask()
+            return None
+        if collected.messages:
+            decoded = self._decoder.decode(collected.messages)
+            batch = SourceBatch(
+                self.name,
+                parts=decoded.parts,
+                positions={self._partition: decoded.position},
+                dead_letters=decoded.letters,
+                complete=collected.complete,
+                time=decoded.time,
+            )
+            return self._passing(batch, decoded.position.hi if collected.complete else self._passed)
+        return self._idle(collected.end or 0)
+
+    def _idle(self, end: int) -> SourceBatch | None:
+        """The server has nothing more up to `end`. Said onwards when somebody waits for it, else once a heartbeat."""
+        if self._decoder.in_transaction or end <= self._passed:
+            return None
+        if not self._waited_for and self._watch is not None and not self._watch.may_advance():
+            return None
+        return self._passing(SourceBatch(self.name, positions={self._partition: Position(end, 0)}), end)
+
+    @property
+    def _waited_for(self) -> bool:
+        """True while somebody waits for the stream to pass a point: the end at `open`, or the last copy."""
+        return self._is_copying or self._passed < self._end
+
+    def _passing(self, batch: SourceBatch, passed: int) -> SourceBatch:
+        """`batch`, with its place against the copies: the first that passes the last of them makes all consistent."""
+        was_copying = self._is_copying
+        self._passed = max(self._passed, passed)
+        if was_copying and self._passed >= self._last_copy:
+            self._memory = replace(self._memory, consistent=self._last_copy)
+            return replace(batch, memory=self._memory.dump())
+        return replace(batch, copying=was_copying)
+
+    @property
+    def _last_copy(self) -> int:
+        return max((copied.lsn for name, copied in self._memory.tables.items() if name in self._targets), default=0)
+
+    @property
+    def _is_copying(self) -> bool:
+        return self._memory.consistent < self._last_copy or self._copying is not None
+
+    def _keep_watch(self) -> None:
+        if self._watch is not None and self._watch.due():
+            self._server_end = self._watch.look(self._passed)
+            self._stream_now.ask()
+
+    def acknowledge(self, positions: Mapping[str, Position]) -> None:
+        """Only a position behind a commit, or behind nothing at all, moves the slot."""
+        position = positions.get(self._partition)
+        if position is not None and position.lo == 0 and self._streaming:
+            self._stream_now.confirm(position.hi)
+
+    def reached_end(self) -> bool:
+        return self._streaming and not self._is_copying and self._passed >= self._end and not self._decoder.in_transaction
+
+    def progress(self) -> Progress:
+        if self._stream is None:
+            return Progress()
+        if self._copying is not None:
+            return Progress("copying", self._copying.done, self._copying.total, detail=self._copying.detail)
+        lag = max(self._server_end - self._passed, 0)
+        return Progress("streaming" if lag or self._is_copying else "idle", lag_bytes=lag)
+
+    def current(self, table: str) -> Iterator[pa.Table]:
+        """`table` is the name without the source's. ConfigError when it is not declared."""
+        name = self._declared(table)
+        with translated(f"connecting to {self.name}"), catalog.connect(self._conninfo) as connection:
+            bases = self._read(connection).bases
+        copier = Copier(self._conninfo, None, bases, self._zone)
+        try:
+            yield from copier.chunks(self._targets[name], self._settings.copy_rows)
+        finally:
+            copier.close()
+
+    def resync(self, table: str | None, resume: Resume) -> dict[str, bytes | None]:  # noqa: ARG002
+        """The tables' memory without "done"; what the log knows beside it stays."""
+        names = list(self._targets) if table is None else [self._declared(table)]
+        return {key: value for name in names for key, value in resync_memory(name).items()}
+
+    def reread(self, letter: DeadLetter) -> DeadLetter:
+        """A row that came without its key stays unreadable: what it lacks is in the source only."""
+        remedy = f"copy its table again: `topline resync {letter.table}`"
+        return replace(letter, reason=f"{letter.reason.partition('; ')[0]}; {remedy}")
+
+    def close(self) -> None:
+        for part in (self._stream, self._copying, self._watch):
+            if part is not None:
+                part.close()
+        self._stream = self._copying = self._watch = None
+
+    def _declared(self, table: str) -> str:
+        name = table.removeprefix(f"{self.name}.")
+        if name not in self._targets:
+            raise ConfigError(f"{table} is not a table of the source {self.name}; it has: {', '.join(self._targets)}")
+        return name
+
+    @property
+    def _stream_now(self) -> Stream:
+        if self._stream is None:
+            raise TransientError(f"the source {self.name} is not open")
+        return self._stream
+
+    @property
+    def _prunes(self) -> bool:
+        return self._settings.publication is None
+
+    def _read(self, connection: catalog.Connection) -> Catalog:
+        return catalog.read(connection, self._targets.values(), self._publication, self._slot)
+
+    def _faults(self, found: Catalog, to_copy: set[str]) -> list[Fault]:
+        """Tables that are copied already are not judged: what changed in them, the stream tells."""
+        where = f"sources.{self.name}"
+        if not self._targets:
+            return [
+                Fault(where, "no table is declared", f"declare tables of the source {self.name} in the models' sources YAML")
+            ]
+        problems = [*faults.server_faults(where, found.server), *faults.slot_faults(where, found)]
+        for name in sorted(to_copy):
+            problems += faults.table_faults(self._targets[name], found.tables[name], found.server.role, found.server.version)
+        if all(found.tables.values()):
+            wanted = list(self._targets.values())
+            problems += publication.faults(where, self._publication, found, wanted, self._prunes)
+        return problems
+
+    def _look_up(self, binding: Binding, key: list[str], columns: list[str]) -> list[str | None] | None:
+        names = ", ".join(f"{quote(name)}::text AS {quote(name)}" for name in columns)
+        where = " AND ".join(f"{quote(name)}::text = %s" for name in binding.schema.key)
+        query = f"SELECT {names} FROM {binding.target.quoted} WHERE {where}"
+        with translated("looking up an unchanged value"), catalog.connect(self._conninfo) as connection:
+            row = connection.execute(query.encode(), key).fetchone()
+        return list(row.values()) if row else None
+
+
+def _write_position(connection: catalog.Connection) -> int:
+    """The end of the log as it stands: behind a message that is flushed, so that the stream is sure to pass it."""
+    try:
+        connection.execute("SELECT pg_logical_emit_message(true, 'topline', 'end')")
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction):
+        row = connection.execute("SELECT pg_current_wal_flush_lsn() - '0/0'::pg_lsn AS lsn").fetchone()
+    else:
+        row = connection.execute("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn AS lsn").fetchone()
+    return int(row["lsn"]) if row else 0
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        raise ConfigError(f"zone: {name!r} is not an IANA time zone; write one such as Europe/Rome") from None

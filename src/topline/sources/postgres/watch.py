@@ -1,0 +1,69 @@
+"""The heartbeat: looks at slot and publication beside the stream, and lets an idle slot go on."""
+
+import time
+
+import psycopg
+
+from topline.errors import SourceHalted, TransientError
+from topline.sources.postgres import catalog
+from topline.sources.postgres.connection import translated
+from topline.sources.postgres.memory import Memory
+
+_IDLE_BYTES = 1 << 20  # so much log of others may pass before a message of ours moves the slot
+
+
+class Watch:
+    """`due` every `heartbeat` seconds. A slot that is lost halts; a table that left the publication opens the source anew."""
+
+    def __init__(self, conninfo: str, slot: str, publication: str, memory: Memory, heartbeat: float) -> None:
+        self._conninfo, self._slot, self._publication, self._heartbeat = conninfo, slot, publication, heartbeat
+        self._oids = {copied.oid: name for name, copied in memory.tables.items() if copied.done}
+        self._looked = self._advanced = time.monotonic()
+        self._connection: catalog.Connection | None = None
+
+    def due(self) -> bool:
+        return time.monotonic() - self._looked >= self._heartbeat
+
+    def may_advance(self) -> bool:
+        """True at most once a heartbeat: an idle stream's position is worth a commit then."""
+        now = time.monotonic()
+        if now - self._advanced < self._heartbeat:
+            return False
+        self._advanced = now
+        return True
+
+    def look(self, passed: int) -> int:
+        """The end of the server's log now. `passed`: how far the stream is."""
+        self._looked = time.monotonic()
+        with translated("looking at the replication slot"):
+            if self._connection is None:
+                self._connection = catalog.connect(self._conninfo)
+            self._check(catalog.read_slot(self._connection, self._slot))
+            self._check_tables(catalog.read_publication(self._connection, self._publication))
+            row = self._connection.execute("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn AS lsn").fetchone()
+            end = int(row["lsn"]) if row else passed
+            if end - passed > _IDLE_BYTES:
+                self._emit(self._connection)
+        return end
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _check(self, slot: catalog.SlotFacts | None) -> None:
+        if slot is None or slot.wal_status == "lost":
+            state = "gone" if slot is None else "lost"
+            raise SourceHalted(f"the replication slot {self._slot} is {state}: copy all again with `topline resync`")
+
+    def _check_tables(self, publication: catalog.PublicationFacts | None) -> None:
+        published = {table.oid for table in publication.tables} if publication else set()
+        missing = sorted(name for oid, name in self._oids.items() if oid not in published)
+        if missing:
+            raise TransientError(f"no longer in the publication {self._publication}: {', '.join(missing)}; looking anew")
+
+    def _emit(self, connection: catalog.Connection) -> None:
+        try:
+            connection.execute("SELECT pg_logical_emit_message(true, 'topline', 'heartbeat')")
+        except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction):
+            return  # the keep-alives alone must do
