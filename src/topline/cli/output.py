@@ -1,6 +1,7 @@
 """What commands print: text for people, JSON for machines, errors to standard error."""
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -9,8 +10,12 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+WIDE = 200  # columns where nobody's terminal sets them: a pipe, a file
+
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
+if not out.is_terminal and "COLUMNS" not in os.environ:
+    out.width = WIDE
 
 
 def print_json(value: Any) -> None:
@@ -38,6 +43,8 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
 
 
 def plain_text(value: Any) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="milliseconds")
     return value if isinstance(value, str) else str(plain(value))
 
 

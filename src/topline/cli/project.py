@@ -149,4 +149,10 @@ def version(as_json: AsJson = False) -> None:
         out.print("\n".join(f"{name} {value}" for name, value in versions.items()), markup=False)
 
 
-_COMMANDS: dict[str, Callable[..., None]] = {"init": init, "check": check, "test": run_examples, "explain": explain_model, "version": version}
+_COMMANDS: dict[str, Callable[..., None]] = {
+    "init": init,
+    "check": check,
+    "test": run_examples,
+    "explain": explain_model,
+    "version": version,
+}

@@ -70,17 +70,16 @@ def _compare(connection: duckdb.DuckDBPyConnection, schema: TableSchema, epoch: 
     connection.register("~found", found)
     only = {side: _except(connection, *pair) for side, pair in _SIDES.items()}
     examples = [f"{side}: {row}" for side, rows in only.items() for row in rows.slice(0, SHOWN).to_pylist()]
-    expected = connection.execute('SELECT COUNT(*) FROM "~truth"').fetchone()
+    ((expected,),) = connection.execute('SELECT COUNT(*) FROM "~truth"').fetchall()
     connection.unregister("~found")
-    assert expected is not None
-    return Compared(schema.name, epoch, expected[0], len(found), len(only["missing"]), len(only["extra"]), tuple(examples))
+    return Compared(schema.name, epoch, expected, len(found), len(only["missing"]), len(only["extra"]), tuple(examples))
 
 
 _SIDES = {"missing": ("~truth", "~found"), "extra": ("~found", "~truth")}
 
 
 def _except(connection: duckdb.DuckDBPyConnection, left: str, right: str) -> pa.Table:
-    return connection.execute(f"SELECT * FROM {quoted(left)} EXCEPT ALL SELECT * FROM {quoted(right)}").to_arrow_table()
+    return connection.sql(f"SELECT * FROM {quoted(left)} EXCEPT ALL SELECT * FROM {quoted(right)}").to_arrow_table()
 
 
 def audit_sources(reader: LogReader, plan: ProjectPlan, sources: Iterable[Source], epoch: int) -> Iterator[Compared]:

@@ -62,8 +62,8 @@ def _difference(expected: pa.Table, found: pa.Table) -> tuple[tuple[str, ...], t
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("expected", expected)
         connection.register("found", found)
-        missing = connection.execute("SELECT * FROM expected EXCEPT ALL SELECT * FROM found").to_arrow_table()
-        unexpected = connection.execute("SELECT * FROM found EXCEPT ALL SELECT * FROM expected").to_arrow_table()
+        missing = connection.sql("SELECT * FROM expected EXCEPT ALL SELECT * FROM found").to_arrow_table()
+        unexpected = connection.sql("SELECT * FROM found EXCEPT ALL SELECT * FROM expected").to_arrow_table()
     return tuple(str(row) for row in missing.to_pylist()), tuple(str(row) for row in unexpected.to_pylist())
 
 
@@ -75,7 +75,7 @@ def typed(schema: TableSchema, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     with duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'UTC'")
         connection.register("given", table)
-        return connection.execute(f"SELECT {casts} FROM given").to_arrow_table().cast(schema.arrow)
+        return connection.sql(f"SELECT {casts} FROM given").to_arrow_table().cast(schema.arrow)
 
 
 def _text(value: Any) -> str:
@@ -109,7 +109,9 @@ def _redelivered(changes: list[TableChanges]) -> Batches:
 
 def _slice(change: TableChanges, at: int) -> TableChanges:
     one = slice(at, at + 1)
-    return TableChanges(change.table, change.partition, change.rows.slice(at, 1), change.ops[one], change.hi[one], change.lo[one])
+    return TableChanges(
+        change.table, change.partition, change.rows.slice(at, 1), change.ops[one], change.hi[one], change.lo[one]
+    )
 
 
 _WAYS: dict[str, Callable[[list[TableChanges]], Batches]] = {

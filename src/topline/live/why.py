@@ -52,7 +52,7 @@ class _Walk:
     def want_key(self, node: Node, key: Mapping[str, tuple[str, str]]) -> pa.Table:
         match = " AND ".join(f"{quoted(name)} IS NOT DISTINCT FROM TRY_CAST(? AS {kind})" for name, (_, kind) in key.items())
         sql = f"SELECT * FROM {quoted(self._names[node])} WHERE {match}"
-        rows = self._connection.execute(sql, [value for value, _ in key.values()]).to_arrow_table()
+        rows = self._connection.sql(sql, params=[value for value, _ in key.values()]).to_arrow_table()
         self._connection.register("~key", rows)
         self._want(node, 'SELECT * FROM "~key"')
         return rows
@@ -64,7 +64,7 @@ class _Walk:
         return [self._contribution(node) for node in self._nodes if isinstance(node, Scan) and node in self._wanted]
 
     def _contribution(self, node: Scan) -> Contribution:
-        rows = self._connection.execute(f"SELECT DISTINCT * FROM {quoted(self._wanted[node])}").to_arrow_table()
+        rows = self._connection.sql(f"SELECT DISTINCT * FROM {quoted(self._wanted[node])}").to_arrow_table()
         return Contribution(node.table, rows)
 
     def _want(self, node: Node, sql: str) -> None:
