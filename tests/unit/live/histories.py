@@ -1,9 +1,10 @@
 """Random histories of the test tables, and what the tables must hold after them (dictionaries)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from random import Random
 
 import numpy as np
 import pyarrow as pa
@@ -16,10 +17,12 @@ from topline.schema import TableSchema
 CITIES = ["Porto", " porto ", "Lisboa", "", "Zürich", "Aaaaaaaa-very-long-1", "Aaaaaaaa-very-long-2", None]
 MEN = ["s1", "s2", "salesman-with-a-long-id-1", "salesman-with-a-long-id-2", "é", None]
 
+DATES = [date(2026, 1, 1), date(2026, 1, 2), date(1969, 12, 31), None]
+
 ids = st.integers(1, 8)
 orders = st.tuples(
     ids,
-    st.sampled_from([date(2026, 1, 1), date(2026, 1, 2), date(1969, 12, 31), None]),
+    st.sampled_from(DATES),
     st.sampled_from(CITIES),
     st.sampled_from(MEN),
     st.sampled_from([None, *(Decimal(text) for text in ("10.5000", "-3.1234", "10.5000", "0.0001", "-99", "99999999"))]),
@@ -27,7 +30,9 @@ orders = st.tuples(
     st.one_of(st.none(), ids),
 )
 salesmen = st.tuples(
-    st.sampled_from(["Ana", "Rui", None]), st.sampled_from([man for man in MEN if man]), st.sampled_from(["north", "south", None])
+    st.sampled_from(["Ana", "Rui", None]),
+    st.sampled_from([man for man in MEN if man]),
+    st.sampled_from(["north", "south", None]),
 )
 items = st.tuples(ids, st.integers(1, 3), st.sampled_from(["pens", "PORTO", None]), st.sampled_from([None, 1, 2, -5, 2**40]))
 ROWS = {ORDERS.name: orders, SALESMEN.name: salesmen, ITEMS.name: items}
@@ -56,6 +61,33 @@ def events() -> st.SearchStrategy[Event]:
         return st.one_of(changed, changed, changed, swept)
 
     return st.sampled_from([ORDERS.name, ORDERS.name, SALESMEN.name, ITEMS.name]).flatmap(of)
+
+
+def long_history(seed: int, count: int) -> Iterator[list[Event]]:
+    """`count` crowded batches over few keys, so that every row meets every other: rows come, change, move and go."""
+    random = Random(seed)
+    for _ in range(count):
+        yield [_random_event(random) for _ in range(random.randint(1, 4))]
+
+
+def _random_event(random: Random) -> Event:
+    table = random.choice([ORDERS.name, SALESMEN.name, ITEMS.name])
+    partition = random.choice(["one", "two"])
+    if random.random() < 0.08:
+        return Event(table, partition, None, random.choice([None, 0, 2, 5]))
+    ops = [UPSERT, UPSERT, DELETE] if random.random() < 0.5 else [UPSERT, DELETE, DELETE]
+    count = random.choice([1, 1, 3, 10])
+    return Event(table, partition, tuple((random.choice(ops), _random_row(random, table)) for _ in range(count)))
+
+
+def _random_row(random: Random, table: str) -> tuple[object, ...]:
+    pick = random.choice
+    if table == ORDERS.name:
+        amount = pick([None, Decimal("10.5"), Decimal("10.5"), Decimal("-3.1234"), Decimal("-99"), Decimal("0.0001")])
+        return (pick(range(8)), pick(DATES), pick(CITIES), pick(MEN), amount, pick([True, None]), pick([None, *range(8)]))
+    if table == SALESMEN.name:
+        return (pick(["Ana", "Rui", None]), pick([man for man in MEN if man]), pick(["north", "south", None]))
+    return (pick(range(8)), pick([1, 2]), pick(["pens", "PORTO", None]), pick([None, 1, 2, -5, 2**40]))
 
 
 batches = st.lists(st.lists(events(), max_size=4), min_size=1, max_size=5)

@@ -24,7 +24,12 @@ SALESMEN = TableSchema(
 )
 ITEMS = TableSchema(
     "shop.items",
-    (Column("order_id", Type.BIGINT), Column("line", Type.BIGINT), Column("category", Type.TEXT), Column("quantity", Type.BIGINT)),
+    (
+        Column("order_id", Type.BIGINT),
+        Column("line", Type.BIGINT),
+        Column("category", Type.TEXT),
+        Column("quantity", Type.BIGINT),
+    ),
     ("order_id", "line"),
 )
 TABLES = {schema.name: schema for schema in (ORDERS, SALESMEN, ITEMS)}
@@ -68,7 +73,9 @@ def top(source: Node, partition_by: Sequence[str], order_by: Sequence[Order], li
     return TopN(columns=columns, input=source, partition_by=tuple(partition_by), order_by=tuple(order_by), limit=limit)
 
 
-def plan(models: dict[str, Node], keys: dict[str, tuple[str, ...]], tables: dict[str, TableSchema] | None = None) -> ProjectPlan:
+def plan(
+    models: dict[str, Node], keys: dict[str, tuple[str, ...]], tables: dict[str, TableSchema] | None = None
+) -> ProjectPlan:
     """Every model is published, under `keys`; NULL in a text key becomes '~', since a published key is never NULL."""
     models = {name: _keyed(root, keys[name]) for name, root in models.items()}
     nodes: list[Node] = []
@@ -81,7 +88,8 @@ def plan(models: dict[str, Node], keys: dict[str, tuple[str, ...]], tables: dict
 def _keyed(root: Node, key: tuple[str, ...]) -> Node:
     never_null = {Type.TEXT: "'~'", Type.DATE: "DATE '1900-01-01'", Type.BIGINT: "-1"}
     columns = [
-        (c.name, c.type, f'coalesce("{c.name}", {never_null[c.type]})' if c.name in key else f'"{c.name}"') for c in root.columns
+        (c.name, c.type, f'coalesce("{c.name}", {never_null[c.type]})' if c.name in key else f'"{c.name}"')
+        for c in root.columns
     ]
     return select(root, columns)
 
@@ -138,18 +146,20 @@ def everything() -> ProjectPlan:
         Measure("men", "count_distinct", "salesman_id"),
     )
     totals = aggregate(staged, ["salesman_id"], Measure("total", "sum", "amount"), Measure("deals", "count"))
-    pieces = aggregate(items, ["order_id"], Measure("quantity", "sum", "quantity"), Measure("kinds", "count_distinct", "category"))
+    quantity = Measure("quantity", "sum", "quantity")
+    pieces = aggregate(items, ["order_id"], quantity, Measure("kinds", "count_distinct", "category"))
     sales = join("left", join("left", staged, salesmen, ("salesman_id", "salesman_id")), pieces, ("order_id", "order_id"))
-    teams = aggregate(sales, ["team"], Measure("quantity", "sum", "quantity"), Measure("cities", "count_distinct", "city"))
+    teams = aggregate(sales, ["team"], quantity, Measure("cities", "count_distinct", "city"))
     matched = join("inner", totals, salesmen, ("salesman_id", "salesman_id"))
     best = top(matched, ["team"], [Order("total", True), Order("salesman_id")], 2)
     leaders = top(by_city, [], [Order("total", True), Order("day", False, True), Order("city", True)], 3)
-    families = join("inner", pick(orders, "order_id", "parent", "amount"), pick(orders, "order_id", "city"), ("parent", "order_id"))
+    parents = pick(orders, "order_id", "city")
+    families = join("inner", pick(orders, "order_id", "parent", "amount"), parents, ("parent", "order_id"))
     words = union(select(staged, [("word", Type.TEXT, '"city"')]), select(items, [("word", Type.TEXT, '"category"')]))
     distinct = aggregate(words, ["word"])
     tops = union(
         select(best, [("who", Type.TEXT, '"salesman_id"'), ("rank", Type.BIGINT, '"rank"')]),
-        select(leaders, [("who", Type.TEXT, "concat('city ', \"city\", \"day\")"), ("rank", Type.BIGINT, '"rank" + 100')]),
+        select(leaders, [("who", Type.TEXT, 'concat(\'city \', "city", "day")'), ("rank", Type.BIGINT, '"rank" + 100')]),
     )
     known = aggregate(tops, ["who"], Measure("best", "min", "rank"), Measure("worst", "max", "rank"))
     models: dict[str, Node] = {

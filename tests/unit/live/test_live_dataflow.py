@@ -1,12 +1,14 @@
 """The dataflow equals its plan run from scratch, after every batch, however the history was cut into batches."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 
-from tests.unit.live.histories import Event, Reference, batches
+from tests.unit.live.histories import Event, Reference, batches, long_history
 from tests.unit.live.plans import TABLES, everything
 from tests.unit.live.scratch import Rows, as_rows, evaluate, sorted_rows
 from topline.live.dataflow import Dataflow
@@ -23,9 +25,18 @@ def results(dataflow: Dataflow) -> dict[str, Rows]:
     return {model: current(dataflow, model) for model in PLAN.models}
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.parametrize("seed", range(3))
+def test_equals_recomputation_over_a_long_history(seed: int) -> None:
+    check(long_history(seed, 40))
+
+
+@settings(max_examples=30, deadline=None)
 @given(batches)
 def test_equals_recomputation_after_every_batch(history: list[list[Event]]) -> None:
+    check(history)
+
+
+def check(history: Iterable[list[Event]]) -> None:
     reference, dataflow = Reference(), Dataflow(PLAN)
     published: dict[str, dict[tuple[object, ...], tuple[object, ...]]] = {model: {} for model in PLAN.models}
     for batch in history:
@@ -53,7 +64,7 @@ def publish(dataflow: Dataflow, model: str, keys: pa.Table, into: dict[tuple[obj
         into[key] = row
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(batches)
 def test_cutting_the_history_otherwise_changes_nothing(history: list[list[Event]]) -> None:
     once, singly, reference = Dataflow(PLAN), Dataflow(PLAN), Reference()
@@ -71,7 +82,7 @@ def tables(dataflow: Dataflow) -> dict[str, Rows]:
     return {name: sorted_rows(as_rows(dataflow.table(name))) for name in TABLES}
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(batches, batches)
 def test_a_checkpoint_in_the_middle_changes_nothing(before: list[list[Event]], after: list[list[Event]]) -> None:
     reference, dataflow = Reference(), Dataflow(PLAN)
@@ -88,7 +99,7 @@ def test_a_checkpoint_in_the_middle_changes_nothing(before: list[list[Event]], a
     dataflow.close()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(batches)
 def test_the_resolved_changes_alone_lead_to_the_same_tables(history: list[list[Event]]) -> None:
     reference, dataflow, again = Reference(), Dataflow(PLAN), Dataflow(PLAN)
