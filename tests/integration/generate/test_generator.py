@@ -126,13 +126,13 @@ COUNTS = ("transaction_count", "deals_closed", "cities_covered", "rank")
 def test_equal_results_have_no_difference_and_each_injected_one_is_named(stream: Options, postgres: Postgres) -> None:
     results = postgres.dsn("results")
     publish(stream, results)
-    assert compare(stream.ledger_dsn, results, "topline", ZONE) == {}
+    assert compare(stream.ledger_dsn, results, "topline", ZONE) == {name: [] for name in MODELS}
     with psycopg.connect(results) as connection:
         connection.execute("UPDATE topline.top_sales_by_city SET max_sale = max_sale + 0.0001 WHERE city = 'Milano'")
         connection.execute("DELETE FROM topline.top_salesmen WHERE rank = 1")
         connection.execute("INSERT INTO topline.salesman_daily VALUES ('2001-01-01', '9', 'Nobody', 1, 1, 1, 1)")
     found = compare(stream.ledger_dsn, results, "topline", ZONE, limit=3)
-    assert set(found) == {"top_sales_by_city", "top_salesmen", "salesman_daily"}
+    assert {name for name, lines in found.items() if lines} == {"top_sales_by_city", "top_salesmen", "salesman_daily"}
     assert "max_sale is" in found["top_sales_by_city"][0]
     assert "Milano" in found["top_sales_by_city"][0]
     assert "missing in the results" in found["top_salesmen"][0]
