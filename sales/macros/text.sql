@@ -1,13 +1,21 @@
 {# Text: the same bytes, order and emptiness on every engine. Arguments are SQL expressions, given as strings. #}
 
-{# The text without white space around it; NULL when nothing is left. #}
+{# The text without spaces around it (of every Unicode width); NULL when nothing is left. #}
 {% macro nonempty(text) -%}
-nullif(trim(both {{ blanks() }} from cast({{ text }} as {{ text_type() }})), '')
+nullif({{ trimmed(text) }}, '')
 {%- endmacro %}
 
-{# Space, tab, line feed, carriage return, no-break space. #}
-{% macro blanks() -%}
-(' ' || chr(9) || chr(10) || chr(13) || chr(160))
+{% macro trimmed(text) -%}
+{{ return(adapter.dispatch('trimmed')(text)) }}
+{%- endmacro %}
+
+{# DuckDB's trim takes away just these spaces, four times as fast as with a list. #}
+{% macro duckdb__trimmed(text) -%} trim(cast({{ text }} as text)) {%- endmacro %}
+{% macro default__trimmed(text) -%} trim(both {{ spaces() }} from cast({{ text }} as {{ text_type() }})) {%- endmacro %}
+
+{# The Unicode category Zs. #}
+{% macro spaces() -%}
+{{ " '\u0020\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000'" }}
 {%- endmacro %}
 
 {# The greatest and the least text of a group, by UTF-8 bytes. #}

@@ -25,7 +25,8 @@ cast({{ at_zone(instant, var('time_zone')) }} as date)
 
 {# ISO 8601 text as a date; NULL for anything else, also for a day that no calendar has. #}
 {% macro try_date(text) -%}
-case when {{ text_matches(nonempty(text), date_pattern()) }} then {{ safe_cast_text(nonempty(text), 'date') }} end
+case when length({{ nonempty(text) }}) = 10 and {{ text_matches(nonempty(text), date_pattern()) }}
+  then {{ safe_cast_text(nonempty(text), 'date') }} end
 {%- endmacro %}
 
 {# ISO 8601 text (or a typed column) as an instant: its own offset counts, else it is local time in `zone`; NULL if neither. #}

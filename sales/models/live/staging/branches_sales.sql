@@ -4,8 +4,8 @@ with cleaned as (
 
     select
         sale_id,
-        sold_at,
-        amount as amount_text,
+        {{ nonempty('sold_at') }} as sold_at,
+        {{ nonempty('amount') }} as amount_text,
         {{ sale_date('sold_at', var('branches_time_zone', var('time_zone'))) }} as date,
         {{ nonempty('country') }} as country,
         coalesce({{ nonempty('region') }}, '') as region,
@@ -31,12 +31,12 @@ select
     amount,
     case
         when {{ nonempty('sale_id') }} is null then 'sale id missing'
-        when {{ nonempty('sold_at') }} is null then 'date missing'
+        when sold_at is null then 'date missing'
         when date is null then 'date not readable'
         when country is null then 'country missing'
         when city is null then 'city missing'
         when salesman_id is null then 'salesman missing'
-        when {{ nonempty('amount_text') }} is null then 'amount missing'
+        when amount_text is null then 'amount missing'
         when amount is null then 'amount not a number'
         when currency is null then 'currency missing'
         when currency <> '{{ var("currency") }}' then 'currency is not {{ var("currency") }}'
