@@ -94,11 +94,11 @@ def _proven(project: Project, running: Session, real: Callable[[str], str]) -> b
     config = project.config
     differences = compare(real(LEDGER), running.started.results_dsn, config.results.schema_, config.time_zone)
     out.print("\nledger: PostgreSQL against the generator's own book, recomputed by PostgreSQL", markup=False)
-    for line in (line for found in differences.values() for line in found):
-        out.print(line, markup=False)
-    if not differences:
-        out.print("equal", markup=False)
-    return all(one.equal for one in compared) and not differences
+    for model, found in differences.items():
+        out.print(f"{model}: {'DIFFERS' if found else 'equal'}", markup=False)
+        for line in found:
+            out.print(f"  {line}", markup=False)
+    return all(one.equal for one in compared) and not any(differences.values())
 
 
 def _print_kinds(generator: Generator) -> None:
