@@ -39,6 +39,7 @@ class FilesSource:
         self.name = name
         self._shapes, self._settings, self._context = shapes, settings, context
         self._issued: dict[str, FileState] = {}  # outlives `open`: a generation once handed out is never used for other bytes
+        self._opened = False
         self._begin_at(Resume())
 
     def _begin_at(self, resume: Resume) -> None:
@@ -58,6 +59,7 @@ class FilesSource:
         self.close()
         self._begin_at(resume)
         self._scan()
+        self._opened = True
         self._unread = {partition for partition, file in self._found.items() if self._is_news(file)}
 
     def read(self, max_rows: int, timeout: float) -> SourceBatch | None:
@@ -105,11 +107,17 @@ class FilesSource:
         return reread(letter, self._shapes[letter.table.partition(".")[2]], self._context.root)
 
     def close(self) -> None:
+        self._opened = False
+        self._let_go()
+
+    def _let_go(self) -> None:
         if self._current:
             self._current.content.close()
             self._current = None
 
     def _next_batch(self, max_rows: int) -> SourceBatch | None:
+        if not self._opened:
+            return None
         draft = Draft(self.name)
         while draft.weight < max_rows:
             if self._current is not None:
@@ -202,7 +210,7 @@ class FilesSource:
             draft.move(partition, at)
             self._settle(partition, replace(current.state, digest=current.content.digest()), draft)
             self._files_read += 1
-        self.close()
+        self._let_go()
 
     def _may_sweep(self, current: _Current) -> bool:
         """Only a clean re-read retracts what it did not see; an empty one only where that is allowed."""
