@@ -8,6 +8,7 @@ from psycopg import sql
 
 from topline.results import registry
 from topline.results.connection import Connection, connect, qualified, translated
+from topline.results.registry import Registered
 from topline.results.tables import identifiers
 from topline.results.transfer import copy_out
 from topline.schema import TableSchema
@@ -17,6 +18,7 @@ class Snapshot:
     """One REPEATABLE READ transaction over result tables; a context manager.
 
     The tables are locked (ACCESS SHARE) before the snapshot is taken, so that none is swapped between the two.
+    `epochs`: model -> the epoch that its table shows; 0 where nothing was published.
     """
 
     def __init__(self, dsn: str, schema: str, models: Mapping[str, TableSchema]) -> None:
@@ -25,17 +27,11 @@ class Snapshot:
         self._connection: Connection = connect(dsn, "snapshot")
         try:
             with translated():
-                self._begin()
+                found = self._begin()
         except BaseException:
             self._connection.close()
             raise
-
-    @property
-    def epochs(self) -> dict[str, int]:
-        """Model -> the epoch that its table shows; 0 where nothing was published."""
-        with translated(), self._connection.cursor() as cursor:
-            found = registry.read_models(cursor, self._schema)
-        return {name: found[name].epoch if name in found else 0 for name in self._models}
+        self.epochs = {name: found[name].epoch if name in found else 0 for name in models}
 
     def rows(self, model: str) -> Iterator[pa.Table]:
         """The model's rows in its schema's types, in tables of bounded size; none for an empty table."""
@@ -68,8 +64,10 @@ class Snapshot:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def _begin(self) -> None:
+    def _begin(self) -> dict[str, Registered]:
         self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         tables = sql.SQL(", ").join(qualified(self._schema, name) for name in self._models)
         if self._models:
             self._connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(tables))
+        with self._connection.cursor() as cursor:
+            return registry.read_models(cursor, self._schema)

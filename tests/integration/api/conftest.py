@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from tests.conftest import Postgres
-from tests.integration.results.support import NOON, SCHEMA, model
+from tests.integration.results.support import NOON, SCHEMA, emptied, model
 from topline.api import create_app, serve
 from topline.results import EngineStatus, Epoch, Publisher, Reader, Replace, SourceStatus, StatusWriter
 from topline.schema import Column, TableSchema, Type
@@ -102,9 +102,14 @@ class Results:
         self.publisher.close()
 
 
+@pytest.fixture(scope="session")
+def api_database(postgres: Postgres) -> str:
+    return postgres.dsn("api")
+
+
 @pytest.fixture
-def results(postgres: Postgres) -> Iterator[Results]:
-    found = Results(postgres.dsn())
+def results(api_database: str) -> Iterator[Results]:
+    found = Results(emptied(api_database))
     yield found
     found.close()
 

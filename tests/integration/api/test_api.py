@@ -6,9 +6,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from tests.conftest import Postgres
 from tests.integration.api.conftest import Results, api_over
-from tests.integration.results.support import SCHEMA, execute
+from tests.integration.results.support import SCHEMA, emptied, execute
 from topline.api import serve
 from topline.errors import ConfigError
 from topline.results import Epoch, SourceStatus
@@ -146,7 +145,7 @@ def test_not_ready_when_the_engine_is_silent(published: Results, client: httpx.C
     assert answer.json()["errors"] == ["engine: silent for 60 s"]
 
 
-def test_every_endpoint_answers_with_a_problem_when_the_database_is_gone(postgres: Postgres) -> None:
+def test_every_endpoint_answers_with_a_problem_when_the_database_is_gone() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
         with api_over(f"host=127.0.0.1 port={taken.getsockname()[1]} dbname=none") as client:
@@ -156,8 +155,8 @@ def test_every_endpoint_answers_with_a_problem_when_the_database_is_gone(postgre
             assert client.get("/healthz").json() == {"status": "ok"}
 
 
-def test_a_schema_without_results_is_not_ready(postgres: Postgres) -> None:
-    with api_over(postgres.dsn()) as client:
+def test_a_schema_without_results_is_not_ready(api_database: str) -> None:
+    with api_over(emptied(api_database)) as client:
         for path in [*ASKED, "/readyz"]:
             require_problem(client.get(path), 503)
 

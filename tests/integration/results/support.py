@@ -103,3 +103,16 @@ def query(dsn: str, statement: str) -> list[Row]:
 def execute(dsn: str, statement: str) -> None:
     with psycopg.connect(dsn, autocommit=True) as connection:
         connection.execute(statement.encode())
+
+
+def emptied(dsn: str) -> str:
+    """The same database, without anything that a test left in it."""
+    execute(dsn, f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE; DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+    execute(dsn, "DROP PUBLICATION IF EXISTS mine")
+    return dsn
+
+
+def kill_sessions(dsn: str) -> None:
+    """End the publishers' sessions, as an administrator or a crash would, and wait until they are gone."""
+    publishers = "FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'topline publisher'"
+    execute(dsn, f"SELECT pg_terminate_backend(pid, 5000) {publishers}")
