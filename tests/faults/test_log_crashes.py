@@ -33,6 +33,28 @@ with Log.open(Path(sys.argv[1]), PROJECT) as log:
     log.compact(through=5)
 """
 
+FULL_FOLD = """
+import resource, sys
+from pathlib import Path
+from tests.unit.log.histories import ORDERS, PROJECT, SCHEMAS, changes, order, table_of
+from topline.errors import WorkError
+from topline.log import Log, LogEntry
+folder = Path(sys.argv[1])
+with Log.open(folder, PROJECT) as log:
+    log.declare(SCHEMAS)
+    log.append(LogEntry(changes=[changes(ORDERS, [order(n) for n in range(50_000)])]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))
+    try:
+        log.compact(through=1)
+    except WorkError as error:
+        print(error)
+    assert (log.floor, list((folder / "segments").iterdir())) == (0, [])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    log.compact(through=1)
+    assert log.floor == 1
+    assert len(table_of(log, ORDERS.name)) == 50_000
+"""
+
 READ = """
 import sys
 from pathlib import Path
@@ -175,3 +197,9 @@ def test_a_full_disk_leaves_nothing_of_the_commit_and_heals(tmp_path: Path) -> N
         assert log.epoch == 2
         assert log.resume("shop")[0] == {"wal": Position(2, 0)}
         assert len(table_of(log, ORDERS.name)) == 2
+
+
+def test_a_full_disk_leaves_nothing_of_a_fold_and_heals(tmp_path: Path) -> None:
+    done = python(FULL_FOLD, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "cannot fold the log" in done.stdout

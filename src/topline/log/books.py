@@ -92,11 +92,11 @@ class Books:
     def dirty_after(self, model: str, epoch: int | None = None) -> pa.Table:
         """Distinct keys of `model` that changed after `epoch` (None: its publish mark). None at all: no columns."""
         sql = (
-            "SELECT keys FROM dirty WHERE model = ?1 AND epoch > "
-            "coalesce(?2, (SELECT epoch FROM published WHERE model = ?1), 0) ORDER BY seq"
+            "SELECT keys FROM dirty WHERE model = :model AND epoch > "
+            "coalesce(:epoch, (SELECT epoch FROM published WHERE model = :model), 0) ORDER BY seq"
         )
         with self._database.read() as connection:
-            parts = [decode_table(row[0]) for row in connection.execute(sql, (model, epoch))]
+            parts = [decode_table(row[0]) for row in connection.execute(sql, {"model": model, "epoch": epoch})]
         if not parts:
             return pa.table({})
         keys = pa.concat_tables(parts)

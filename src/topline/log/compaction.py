@@ -79,7 +79,7 @@ class Compactor:
         """Delete what nobody reads any more: files of merged segments, folded batches."""
         with self._database.write() as connection:
             oldest = min((pin for pin, _ in pins.live(connection, self._folder)), default=None)
-            sql = "SELECT id, file FROM segments WHERE retired_after_pin IS NOT NULL AND (?1 IS NULL OR retired_after_pin < ?1)"
+            sql = "SELECT id, file FROM segments WHERE retired_after_pin IS NOT NULL AND coalesce(retired_after_pin < ?, 1)"
             gone = connection.execute(sql, (oldest,)).fetchall()
         for _, file in gone:
             (self._folder / SEGMENTS / file).unlink(missing_ok=True)
@@ -154,10 +154,13 @@ class Compactor:
             sql = Relations(connection, schema, contents).rows(where)
             target = str(path).replace("'", "''")
             done = connection.execute(f"COPY ({sql}) TO '{target}' (FORMAT parquet, COMPRESSION lz4_raw)").fetchall()
+            _sync(path)
+        except BaseException:
+            path.unlink(missing_ok=True)  # on a full disk, what was begun must not stay
+            raise
         finally:
             self._connection = None
             connection.close()
-        _sync(path)
         return int(done[0][0])
 
     def _name(self, connection: sqlite3.Connection, step: _Step, written: Sequence[_Written]) -> None:

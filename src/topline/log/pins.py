@@ -1,6 +1,6 @@
 """Pins: what a reader holds so that the epochs it reads are not folded away and its segment files stay.
 
-A pin is a row (epoch, file) and a lock on that file. The lock falls with the reader's process, so no dead pin stays.
+A pin is a row (epoch, file) and a lock on that file. The lock falls with the reader's process, so no dead pin lasts.
 """
 
 import os
@@ -24,9 +24,8 @@ class Pin:
     epoch: int
     lock: FileLock
 
-    def release(self, database: Database) -> None:
-        with database.write() as connection:
-            connection.execute("DELETE FROM pins WHERE id = ?", (self.id,))
+    def release(self) -> None:
+        """Lets the lock go; the row, now dead, goes with the next compaction. Safe in a finalizer: touches no database."""
         self.lock.release(remove=True)
 
 

@@ -1,5 +1,6 @@
 """Reading the log's tables: current rows, rows as of an epoch, changes since an epoch. From any process, beside the engine."""
 
+import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ class LogReader(Books):
     def __init__(self, database: Database) -> None:
         super().__init__(database)
         self._folder = database.path.parent
+        self._duck: duckdb.DuckDBPyConnection | None = None
+        self._making = threading.Lock()
 
     @classmethod
     def open(cls, state_dir: Path, project: str) -> "LogReader":
@@ -46,6 +49,8 @@ class LogReader(Books):
         return cls(database)
 
     def close(self) -> None:
+        if self._duck is not None:
+            self._duck.close()
         self._database.close()
 
     def __enter__(self) -> "LogReader":
@@ -64,7 +69,7 @@ class LogReader(Books):
         try:
             yield pin
         finally:
-            pin.release(self._database)
+            pin.release()
 
     def snapshot(self, table: str, epoch: int | None = None) -> Iterator[pa.Table]:
         """The rows of `table` as of `epoch` (None: the last complete one), in chunks, in no order.
@@ -86,8 +91,8 @@ class LogReader(Books):
         Rows from before a column was declared have NULL there. The epoch stays pinned as long as the connection lives.
         """
         pin = pins.take(self._database, epoch)
-        connection = self._connect()
-        weakref.finalize(connection, pin.lock.release)
+        connection = connect(self._folder)
+        weakref.finalize(connection, pin.release)
         for name, schema in tables.items():
             sql = Relations(connection, schema, self._contents(name, epoch)).rows("NOT _deleted")
             names = ", ".join(map(quoted, schema.names))
@@ -167,21 +172,32 @@ class LogReader(Books):
 
     @contextmanager
     def _duckdb(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        connection = self._connect()
+        """A connection for one read. They share one DuckDB: to make one takes longer than to read a small table."""
+        with self._making:
+            if self._duck is None:
+                self._duck = connect(self._folder)
+        connection = self._duck.cursor()
         try:
             yield connection
+        except duckdb.Error as error:
+            raise unreadable(self._folder, error) from error
         finally:
             connection.close()
-
-    def _connect(self) -> duckdb.DuckDBPyConnection:
-        return connect(self._folder)
 
 
 def connect(folder: Path) -> duckdb.DuckDBPyConnection:
     """A DuckDB in memory that spills into the state folder."""
-    connection = duckdb.connect(config={"temp_directory": str(folder / "tmp"), "preserve_insertion_order": "false"})
-    connection.execute("SET TimeZone = 'UTC'")
+    settings = {"preserve_insertion_order": "false", "enable_external_file_cache": "false"}
+    connection = duckdb.connect(config={"temp_directory": str(folder / "tmp"), **settings})
+    connection.execute("SET GLOBAL TimeZone = 'UTC'")
     return connection
+
+
+def unreadable(folder: Path, error: duckdb.Error) -> StateError:
+    return StateError(
+        f"cannot read the log's tables in {folder / SEGMENTS}: {error}. Where a file is missing or damaged, restore the state "
+        "folder from a backup, or move it away and run again: tables are then copied anew from their sources"
+    )
 
 
 def _with_meta(schema: TableSchema, meta: tuple[str, ...]) -> pa.Schema:

@@ -327,6 +327,15 @@ def test_a_damaged_log_is_a_clear_error(tmp_path: Path, damage: str) -> None:
         Log.open(tmp_path, PROJECT)
 
 
+def test_a_missing_segment_is_a_clear_error(log: Log, tmp_path: Path) -> None:
+    log.append(LogEntry(changes=[changes(ORDERS, [order(1)])]))
+    log.compact(through=1)
+    next((tmp_path / "segments").iterdir()).unlink()
+    for read in (lambda: list(log.snapshot(ORDERS.name)), lambda: log.journey(ORDERS.name, pa.table({"id": [1]}))):
+        with pytest.raises(StateError, match="cannot read the log's tables"):
+            read()
+
+
 def test_a_log_that_vanished_from_beside_its_segments_is_not_made_anew(tmp_path: Path) -> None:
     with Log.open(tmp_path, PROJECT) as log:
         log.declare(SCHEMAS)

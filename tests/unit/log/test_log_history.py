@@ -1,12 +1,12 @@
 """Whatever the history, and whenever it is folded or reopened, the log's tables are what the last changes of their keys say."""
 
-import contextlib
 import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
-from hypothesis import HealthCheck, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from tests.unit.log.histories import ORDERS, PROJECT, SALES, SCHEMAS, Truth, apply, changes, order, table_of
 from topline.changes import DELETE, UPSERT, TableChanges
@@ -27,20 +27,17 @@ def parts(draw: st.DrawFn) -> TableChanges:
     return changes(SALES, [("ab"[key % 2], key // 2, city) for key, city, _ in cells], ops=ops, partition=partition)
 
 
-class Histories(RuleBasedStateMachine):
-    """`truths`: the tables as they were at each epoch. Epochs below the floor may be gone; all others must be right."""
+class History:
+    """A log and the tables as they were at each of its epochs."""
 
-    @initialize()
-    def start(self) -> None:
-        self.stack = contextlib.ExitStack()
-        self.folder = Path(self.stack.enter_context(tempfile.TemporaryDirectory()))
-        self.log = Log.open(self.folder, PROJECT)
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.log = Log.open(folder, PROJECT)
         self.log.declare(SCHEMAS)
         self.truths: list[Truth] = [{}]
         self.checkpoint = 0
-        self.pins: list[contextlib.AbstractContextManager[Pin]] = []
+        self.pins: list[tuple[AbstractContextManager[Pin], int]] = []
 
-    @rule(entry=st.lists(parts(), max_size=4))
     def append(self, entry: list[TableChanges]) -> None:
         truth = {name: dict(table) for name, table in self.truths[-1].items()}
         for part in entry:
@@ -48,70 +45,76 @@ class Histories(RuleBasedStateMachine):
         assert self.log.append(LogEntry(changes=entry)) == len(self.truths)
         self.truths.append(truth)
 
-    @rule(back=st.integers(0, 3))
     def fold(self, back: int) -> None:
         self.log.compact(through=max(self.log.epoch - back, 0))
+        assert all(self.log.floor <= epoch for _, epoch in self.pins)
 
-    @rule()
     def reopen(self) -> None:
-        self._unpin()
         self.log.close()
         self.log = Log.open(self.folder, PROJECT)
+        self.pins.clear()  # of a process that is gone
 
-    @rule()
     def save_a_checkpoint(self) -> None:
         self.checkpoint = self.log.epoch
         self.log.set(CHECKPOINT, str(self.checkpoint))
 
-    @precondition(lambda self: len(self.pins) < 2)
-    @rule()
     def pin(self) -> None:
         pin = self.log.pin()
-        assert pin.__enter__().epoch == self.log.floor
-        self.pins.append(pin)
+        self.pins.append((pin, pin.__enter__().epoch))
 
-    @precondition(lambda self: self.pins)
-    @rule()
     def unpin(self) -> None:
-        self.pins.pop(0).__exit__(None, None, None)
+        if self.pins:
+            self.pins.pop(0)[0].__exit__(None, None, None)
 
-    @rule(choice=st.floats(0, 1))
-    def read_some_epoch(self, choice: float) -> None:
-        epoch = self.log.floor + round(choice * (self.log.epoch - self.log.floor))
+    def check(self, choice: float) -> None:
+        """The latest epoch, the oldest readable one, some one between, and the changes since the checkpoint."""
+        between = self.log.floor + round(choice * (self.log.epoch - self.log.floor))
         with LogReader.open(self.folder, PROJECT) as reader:
-            self._check(reader, epoch)
-
-    @rule()
-    def restart_from_the_checkpoint(self) -> None:
-        truth = {name: dict(table) for name, table in self.truths[self.checkpoint].items()}
+            for epoch in {self.log.epoch, self.log.floor, between}:
+                truth = self.truths[epoch]
+                assert {n: table_of(reader, n, epoch) for n in SCHEMAS} == {n: truth.get(n, {}) for n in SCHEMAS}, epoch
+        restarted = {name: dict(table) for name, table in self.truths[self.checkpoint].items()}
         for batch in self.log.read(self.checkpoint):
             for part in batch.changes:
-                apply(truth, part)
-        assert _filled(truth) == _filled(self.truths[-1])
-
-    @invariant()
-    def the_latest_is_right(self) -> None:
-        self._check(self.log, None)
-
-    def _check(self, reader: LogReader, epoch: int | None) -> None:
-        truth = self.truths[-1 if epoch is None else epoch]
-        assert {name: table_of(reader, name, epoch) for name in SCHEMAS} == {name: truth.get(name, {}) for name in SCHEMAS}
-
-    def _unpin(self) -> None:
-        while self.pins:
-            self.unpin()
-
-    def teardown(self) -> None:
-        self._unpin()
-        self.log.close()
-        self.stack.close()
+                apply(restarted, part)
+        assert _filled(restarted) == _filled(self.truths[-1])
 
 
 def _filled(truth: Truth) -> Truth:
     return {name: table for name, table in truth.items() if table}
 
 
-TestHistories = Histories.TestCase
-TestHistories.settings = settings(
-    max_examples=15, stateful_step_count=20, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+Step = Callable[[History], None]
+
+
+def append(entry: list[TableChanges]) -> Step:
+    return lambda history: history.append(entry)
+
+
+def fold(back: int) -> Step:
+    return lambda history: history.fold(back)
+
+
+def check(choice: float) -> Step:
+    return lambda history: history.check(choice)
+
+
+APPENDS = st.builds(append, st.lists(parts(), max_size=3))
+STEPS = st.one_of(
+    APPENDS,
+    APPENDS,
+    st.builds(fold, st.integers(0, 2)),
+    st.builds(check, st.floats(0, 1)),
+    st.sampled_from([History.reopen, History.save_a_checkpoint, History.pin, History.unpin]),
 )
+
+
+@settings(max_examples=25, deadline=None)
+@given(steps=st.lists(STEPS, min_size=8, max_size=20), choice=st.floats(0, 1))
+def test_every_readable_epoch_is_the_truth_of_its_history(steps: list[Step], choice: float) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        history = History(Path(folder))
+        for step in steps:
+            step(history)
+        history.check(choice)
+        history.log.close()
