@@ -59,7 +59,7 @@ class FilesSource:
         self.close()
         self._begin_at(resume)
         self._scan()
-        self._opened = True
+        self._opened, self._next_scan = True, 0.0  # the first read looks again at once
         self._unread = {partition for partition, file in self._found.items() if self._is_news(file)}
 
     def read(self, max_rows: int, timeout: float) -> SourceBatch | None:

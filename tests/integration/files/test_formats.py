@@ -1,0 +1,175 @@
+"""Given files as branches write them, good and bad, when they are read, then rows and dead letters are these."""
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.files.inbox import Inbox, schema
+from topline.changes import DeadLetter, TableChanges
+from topline.sources.spill import is_spilled
+
+HEAD = "id,amount\n"
+
+
+def test_values_keep_their_text(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path)
+    inbox.drop("a.csv", 'amount,extra,id\n 007.10 ,x,"a, ""b"""\n"",x,2\n,x,3\n"two\nlines",x,4\n')
+    inbox.read()
+    assert inbox.rows == [('a, "b"', " 007.10 "), ("2", ""), ("3", None), ("4", "two\nlines")]
+    assert [part.lo.tolist() for part in inbox.parts if isinstance(part, TableChanges)] == [[2, 3, 4, 5]]
+    assert inbox.letters == []
+
+
+def test_bad_records_are_kept_and_their_neighbours_count(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path, max_line_bytes=1024)
+    bad = [b"only\n", b"1,2,3\n", b",5\n", b"\xe9,1\n", b"a\0,1\n", b'"x"y,1\n', b"9," + b"9" * 2000 + b"\r\n"]
+    inbox.drop("a.csv", HEAD.encode() + b"".join(line + b"ok%d,1\n" % n for n, line in enumerate(bad)))
+    inbox.read()
+    assert inbox.rows == [(f"ok{n}", "1") for n in range(len(bad))]
+    assert inbox.bad == [(f"inbox/a.csv:{2 + 2 * n}", line) for n, line in enumerate(bad)]
+    words = ["1 fields", "3 fields", "no key: id", "not valid utf-8", "NUL", "after a closing quote", "max_line_bytes"]
+    assert all(word in letter.reason for word, letter in zip(words, inbox.letters, strict=True))
+
+
+def test_an_open_quote_costs_its_own_line_only(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path)
+    inbox.drop("a.csv", HEAD + '1,"open\n2,b\n3,c')
+    inbox.read()
+    assert inbox.bad == [("inbox/a.csv:2", b'1,"open\n')]
+    assert inbox.rows == [("2", "b"), ("3", "c")]
+
+
+def test_a_huge_line_is_kept_in_bounded_memory(tmp_path: Path) -> None:
+    """Its bytes lie in a file; the letter names it, and no more than the line's own file is written."""
+    inbox = Inbox(tmp_path)
+    huge = b"2," + b"x" * (20 << 20) + b"\n"
+    inbox.drop("a.csv", HEAD.encode() + b"1,a\n" + huge + b"3,c\n")
+    inbox.read()
+    assert inbox.rows == [("1", "a"), ("3", "c")]
+    assert is_spilled(inbox.letters[0].raw)
+    assert inbox.bad == [("inbox/a.csv:3", huge)]
+    assert [file.stat().st_size for file in (tmp_path / "state" / "spill").iterdir()] == [len(huge)]
+
+
+def test_bytes_that_look_like_a_reference_are_not_taken_for_one(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path)
+    raw = b"topline:spill:00:1\n"
+    inbox.drop("a.csv", HEAD.encode() + raw)
+    inbox.read()
+    assert inbox.bad == [("inbox/a.csv:2", raw)]
+
+
+@pytest.mark.parametrize("head", ["id,price\n", "amount\n", '"id,amount\n', "id,amount,id\n"])
+def test_a_header_that_does_not_serve_keeps_the_whole_file(tmp_path: Path, head: str) -> None:
+    inbox = Inbox(tmp_path)
+    text = head + "1,10\n2,20\n"
+    inbox.drop("a.csv", text)
+    inbox.read()
+    assert inbox.rows == []
+    assert inbox.bad == [("inbox/a.csv:1", text.encode())]
+    assert inbox.source.check() != []
+
+
+def test_the_reason_names_the_columns_found_and_expected(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path)
+    inbox.drop("a.csv", "id,price\n1,10\n")
+    inbox.read()
+    assert inbox.letters[0].reason == "the header lacks amount: found id, price; expected id, amount"
+
+
+@pytest.mark.parametrize(
+    ("options", "data"),
+    [
+        ({"delimiter": ";", "quote": "'"}, b"id;amount\n'1;2';10,5\n"),
+        ({"delimiter": "\t", "quote": ""}, b"id\tamount\n1;2\t10,5\n"),
+        ({"escape": "\\"}, b'id,amount\n1;2,"10\\,5"\n'),
+        ({"escape": "\\"}, b"id,amount\n1;2,10\\,5\n"),
+        ({"header": False}, b'1;2,"10,5"\n'),
+        ({"header": ["amount", "id"]}, b'"10,5",1;2\n'),
+        ({}, b'\xef\xbb\xbfid,amount\r\n1;2,"10,5"\r\n'),
+        ({}, b'\n\nid,amount\n\n1;2,"10,5"\n\n'),
+        ({"format": "ndjson"}, b'{"id": "1;2", "amount": "10,5"}\n'),
+    ],
+)
+def test_dialects(tmp_path: Path, options: dict[str, Any], data: bytes) -> None:
+    inbox = Inbox(tmp_path, **options)
+    inbox.drop("a.csv" if options.get("format") != "ndjson" else "a.ndjson", data)
+    inbox.read()
+    assert (inbox.rows, inbox.letters) == ([("1;2", "10,5")], [])
+
+
+def test_encoding(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path, encoding="cp1252")
+    inbox.drop("a.csv", b"id,amount\n1,\x80 5\n2,\x81\n3,c\n")
+    inbox.read()
+    assert inbox.rows == [("1", "€ 5"), ("3", "c")]
+    assert inbox.bad == [("inbox/a.csv:3", b"2,\x81\n")]
+
+
+def test_ndjson_keeps_each_token(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path, schema("id", "v"), format="ndjson")
+    tokens = ["1.10", "12345678901234567890.123456789", "-0", "1e400", "true", "null", '"é"', '{"a": [1.0, 2]}', "[ ]"]
+    inbox.drop("a.jsonl", "".join(f'{{"v": {token}, "id": {n}, "other": 1}}\n' for n, token in enumerate(tokens)))
+    inbox.read()
+    expected = [*tokens[:4], "true", None, "é", *tokens[7:]]
+    assert inbox.rows == [(str(n), value) for n, value in enumerate(expected)]
+
+
+def test_ndjson_bad_lines(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path, format="ndjson", max_line_bytes=1024)
+    bad = [
+        b"{",
+        b"[1]",
+        b'{"amount": 1}',
+        b'{"id": null}',
+        b'{"id": NaN}',
+        b'{"id": "\\u0000"}',
+        b'{"id": "\\ud800"}',
+        b"\xff",
+        b"[" * 900,
+    ]
+    inbox.drop("a.ndjson", b"".join(line + b"\n" for line in bad) + b'{"id": 1}')
+    inbox.read()
+    assert inbox.rows == [("1", None)]
+    assert inbox.bad == [(f"inbox/a.ndjson:{n}", line + b"\n") for n, line in enumerate(bad, start=1)]
+
+
+def test_gz(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path)
+    inbox.drop("a.csv.gz", gzip.compress(HEAD.encode() + b"1,a\n") + gzip.compress(b"2,b\n"))
+    inbox.read()
+    assert inbox.rows == [("1", "a"), ("2", "b")]
+
+
+def test_a_truncated_gz_gives_its_whole_lines_and_keeps_the_file(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path)
+    text = HEAD + "".join(f"{n},{n * 7919 % 10007}\n" for n in range(50_000))
+    packed = gzip.compress(text.encode())[:-2000]
+    inbox.drop("a.csv.gz", packed)
+    inbox.read(max_rows=100_000)
+    count = len(inbox.rows)
+    assert 1000 < count < 50_000
+    assert inbox.rows == [(str(n), str(n * 7919 % 10007)) for n in range(count)]
+    assert inbox.bad == [(f"inbox/a.csv.gz:{count + 2}", packed)]
+    assert f"after line {count + 1}" in inbox.letters[0].reason
+
+
+def test_rows_are_keyed_by_file_and_line(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path, schema("_file", "amount", "_line", key=("_file", "_line")))
+    inbox.drop("a.csv", "amount\n5\n5\n")
+    inbox.drop("b.csv", "amount\n5\n")
+    inbox.read()
+    assert inbox.rows == [("inbox/a.csv", "5", "2"), ("inbox/a.csv", "5", "3"), ("inbox/b.csv", "5", "2")]
+
+
+def test_a_letter_can_be_read_again_after_a_mend(tmp_path: Path) -> None:
+    strict = Inbox(tmp_path, max_line_bytes=1024)
+    strict.drop("a.csv", HEAD + "1," + "x" * 2000 + "\nshort\n")
+    strict.read()
+    lax = Inbox(tmp_path)
+    rows = lax.source.reread(strict.letters[0])
+    assert isinstance(rows, TableChanges)
+    assert rows.rows.to_pylist() == [{"id": "1", "amount": "x" * 2000}]
+    assert isinstance(lax.source.reread(strict.letters[1]), DeadLetter)
