@@ -2,12 +2,16 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from topline.embedded import EmbeddedPostgres
 
 TOPLINE = (sys.executable, "-m", "topline.cli.main")
 
@@ -44,6 +48,20 @@ class TestProject:
         assert expect is None or done.returncode == expect, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return json.loads(done.stdout)
 
+    def bytes(self, *arguments: str) -> bytes:
+        return subprocess.run([*TOPLINE, *arguments], cwd=self.folder, capture_output=True, timeout=180, check=True).stdout
+
+    @contextmanager
+    def server(self) -> Iterator[EmbeddedPostgres]:
+        """Keep the embedded PostgreSQL running meanwhile, so that each command finds it up; its folder goes at the end."""
+        server = EmbeddedPostgres(self.folder / ".topline")
+        with server:
+            yield server
+        shutil.rmtree(server.place, ignore_errors=True)
+
+    def password(self) -> str:
+        return (self.folder / ".topline" / "postgres" / "password").read_text()
+
     def start(self, *arguments: str, env: dict[str, str] | None = None) -> "subprocess.Popen[bytes]":
         """The command in a process group of its own, its output in `run.log`."""
         with (self.folder / "run.log").open("ab") as log:
@@ -68,3 +86,10 @@ def new_project(folder: Path, settings: Sequence[str] = ()) -> TestProject:
     assert made.returncode == 0, made.stderr
     (folder / ".env").write_text("\n".join(["TOPLINE_API__PORT=0", *settings]) + "\n")
     return TestProject(folder)
+
+
+def embedded_dsn(project: TestProject, database: str, *, secret: bool = True) -> str:
+    """The DSN of a database of the project's embedded server; with `${env:PASSWORD}` for the password unless `secret`."""
+    server = EmbeddedPostgres(project.folder / ".topline")
+    password = project.password() if secret else "${env:PASSWORD}"
+    return f"postgresql://topline:{password}@127.0.0.1:{server.port}/{database}"

@@ -17,8 +17,10 @@ from topline.cli.project import init
 from topline.cli.running import Session, Stop, session
 from topline.cli.watching import final_rankings, rebuild_progress, watched
 from topline.config import CONFIG_FILE, Project
+from topline.embedded import EmbeddedPostgres
 from topline.errors import ConfigError, UsageError
 from topline.generate import Generator, Options, compare
+from topline.live.asking import running_engine
 from topline.live.start import databases
 
 LEDGER = "embedded:ledger"
@@ -126,11 +128,10 @@ def _fresh_project(folder: Path, port: int) -> Project:
 
 
 def _remove(folder: Path) -> None:
-    from topline.live.asking import running_engine
-
     found = running_engine(folder / ".topline")
     if found is not None:
         raise UsageError(f"a demo runs in {folder} (process {found.pid}): stop it first, or name another folder with --dir")
+    shutil.rmtree(EmbeddedPostgres(folder / ".topline").place, ignore_errors=True)  # it may lie elsewhere
     shutil.rmtree(folder)
 
 

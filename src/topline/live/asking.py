@@ -26,10 +26,11 @@ class EngineFile:
     started: float
 
     def write(self, state_dir: Path) -> None:
-        path = state_dir / FILE
-        path.unlink(missing_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        fresh = state_dir / f"{FILE}.new"
+        fresh.unlink(missing_ok=True)
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             json.dump(asdict(self), file)
+        fresh.rename(state_dir / FILE)
 
 
 def running_engine(state_dir: Path) -> EngineFile | None:

@@ -67,4 +67,3 @@ def downstream(plan: ProjectPlan, roots: Iterable[str]) -> frozenset[str]:
             reached.add(name)
             names.add(name)
     return frozenset(names)
-
