@@ -37,7 +37,12 @@ class Sale:
         return (self.id, self.sold_at, *self.place, *self.salesman, self.amount, self.currency)
 
     def line(self) -> bytes:
-        return self.raw if self.raw is not None else ",".join(map(_quoted, self.fields())).encode()
+        if self.raw is not None:
+            return self.raw
+        fields = self.fields()
+        line = ",".join(fields)
+        plain = '"' not in line and line.count(",") == len(fields) - 1
+        return (line if plain else ",".join(map(_quoted, fields))).encode()
 
 
 @dataclass(slots=True, eq=False)
@@ -166,4 +171,4 @@ def _money(text: str) -> Decimal | None:
 
 
 def _quoted(text: str) -> str:
-    return '"' + text.replace('"', '""') + '"' if any(mark in text for mark in ',"\n') else text
+    return '"' + text.replace('"', '""') + '"' if "," in text or '"' in text else text

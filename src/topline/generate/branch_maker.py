@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from topline.generate.branch_book import Sale
 from topline.generate.options import Plan
-from topline.generate.world import ZONES, Person, Place, World, full_name
+from topline.generate.world import ZONES, Person, Place, World, between, full_name
 
 
 class SaleMaker:
@@ -55,6 +55,6 @@ class SaleMaker:
 
     def _amount_of_one(self) -> Decimal:
         random = self._random
-        price = self._world.products.draw(random).price * random.randint(85, 360) / 100
+        price = self._world.products.draw(random).price * between(random, 85, 360) / 100
         amount = price.quantize(Decimal("0.01"))
         return amount + Decimal("0.00005") if random.random() < 0.02 else amount

@@ -37,6 +37,7 @@ class Generator:
         self._ledger = Ledger(options.ledger_dsn)
         self._planner: Planner | None = None
         self._began = 0.0
+        self._ended = False
 
     def prepare(self) -> None:
         """Create tables, folder and ledger, and write master data and history: the first load of who reads them."""
@@ -49,7 +50,7 @@ class Generator:
         self._ledger.flush()
 
     def start(self) -> None:
-        """Go on in a thread until `stop`, or until count or duration is reached."""
+        """Go on in a thread until `stop`, or until count or duration is reached. One start a generator."""
         self._thread = threading.Thread(target=self._guarded, name="generator", daemon=True)
         self._thread.start()
 
@@ -59,6 +60,8 @@ class Generator:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+        if self._planner is not None and not self._ended:  # prepared, never started
+            self._end()
         error, self._error = self._error, None
         if error is not None:
             raise error
@@ -69,10 +72,10 @@ class Generator:
             self.prepare()
         try:
             self._stream()
-            self._ledger.finish()
-        finally:
-            self._ledger.close()
-            self._shop.close()
+        except BaseException:
+            self._close()
+            raise
+        self._end()
 
     def ask_to_stop(self) -> None:
         """Let `run` come to its end soon; safe from a signal handler or another thread."""
@@ -99,6 +102,17 @@ class Generator:
         else:
             self._with_the_clock()
         self._write_all(self._plan().finish(self._elapsed()))
+
+    def _end(self) -> None:
+        try:
+            self._ledger.finish()
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        self._ended = True
+        self._ledger.close()
+        self._shop.close()
 
     def _with_the_clock(self) -> None:
         """Steps that have become due since the last look, then a short rest."""

@@ -6,9 +6,9 @@ It is told what was written once it was written, and shares no code with Topline
 from collections.abc import Iterable
 from typing import LiteralString
 
-import psycopg
 from psycopg import sql
 
+from topline.generate.database import Connection, Database, copy_rows
 from topline.generate.events import Fact, Row
 
 _SCHEMA: tuple[LiteralString, ...] = (
@@ -45,27 +45,30 @@ _SCHEMA: tuple[LiteralString, ...] = (
     """CREATE OR REPLACE VIEW ledger.rejected AS
         SELECT source, sale_id, fault FROM ledger.entries WHERE fault <> 'cancelled'""",
 )
-_TABLES = ("orders", "customers", "salesmen", "branch_sales")
+_KEYS = {"orders": "order_id", "customers": "customer_id", "salesmen": "salesman_id", "branch_sales": "sale_id"}
 
 
 class Ledger:
     """Facts gather in memory; `flush` brings them to PostgreSQL in one transaction."""
 
     def __init__(self, dsn: str) -> None:
-        self._connection = psycopg.connect(dsn, autocommit=True)
-        self._facts: dict[str, dict[str, Row | None]] = {table: {} for table in _TABLES}
+        self._database = Database(dsn, "the ledger's database")
+        self._facts: dict[str, dict[str, Row | None]] = {table: {} for table in _KEYS}
         self._run = 0
 
     def open(self, seed: int, time_zone: str) -> int:
         """Create what is missing and begin a run; returns its number, from 1."""
-        with self._connection.transaction():
+
+        def begin(connection: Connection) -> None:
             for statement in _SCHEMA:
-                self._connection.execute(statement)
-            self._connection.execute("DELETE FROM ledger.settings")
-            self._connection.execute("INSERT INTO ledger.settings VALUES (%s)", (time_zone,))
-            row = self._connection.execute("SELECT coalesce(max(run), 0) + 1 FROM ledger.runs").fetchone()
-            self._run = int(row[0]) if row else 1
-            self._connection.execute("INSERT INTO ledger.runs VALUES (%s, %s, DEFAULT, false)", (self._run, seed))
+                connection.execute(statement)
+            connection.execute("DELETE FROM ledger.settings")
+            connection.execute("INSERT INTO ledger.settings VALUES (%s)", (time_zone,))
+            (last,) = connection.execute("SELECT coalesce(max(run), 0) FROM ledger.runs").fetchall()[0]
+            self._run = int(str(last)) + 1
+            connection.execute("INSERT INTO ledger.runs VALUES (%s, %s, DEFAULT, false)", (self._run, seed))
+
+        self._database.transact(begin)
         return self._run
 
     def note(self, facts: Iterable[Fact]) -> None:
@@ -78,35 +81,32 @@ class Ledger:
         return sum(map(len, self._facts.values()))
 
     def flush(self) -> None:
-        with self._connection.transaction():
-            for table, facts in self._facts.items():
-                if facts:
-                    self._merge(table, facts)
-        self._facts = {table: {} for table in _TABLES}
+        self._database.transact(self._write)
+        self._facts = {table: {} for table in _KEYS}
 
     def finish(self) -> None:
         """Flush, and say that the book is complete: all that was written to the sources stands in it."""
         self.flush()
-        self._connection.execute("UPDATE ledger.runs SET complete = true WHERE run = %s", (self._run,))
+        self._database.transact(self._complete)
 
     def close(self) -> None:
-        self._connection.close()
+        self._database.close()
 
-    def _merge(self, table: str, facts: dict[str, Row | None]) -> None:
-        target = sql.Identifier("ledger", table)
-        execute = self._connection.execute
-        execute(sql.SQL("CREATE TEMP TABLE facts (LIKE {}) ON COMMIT DROP").format(target))
-        execute('CREATE TEMP TABLE settled (key text COLLATE "C") ON COMMIT DROP')
-        self._copy("settled", ((key,) for key in facts))
-        self._copy("facts", ((key, *row) for key, row in facts.items() if row is not None))
-        key = sql.Identifier(
-            {"orders": "order_id", "customers": "customer_id", "salesmen": "salesman_id"}.get(table, "sale_id")
-        )
-        execute(sql.SQL("DELETE FROM {} t USING settled WHERE t.{} = settled.key").format(target, key))
-        execute(sql.SQL("INSERT INTO {} SELECT * FROM facts").format(target))
-        execute("DROP TABLE facts, settled")
+    def _write(self, connection: Connection) -> None:
+        for table, facts in self._facts.items():
+            if facts:
+                _merge(connection, table, facts)
 
-    def _copy(self, table: LiteralString, rows: Iterable[Row]) -> None:
-        with self._connection.cursor().copy(sql.SQL("COPY {} FROM STDIN").format(sql.Identifier(table))) as copy:
-            for row in rows:
-                copy.write_row(row)
+    def _complete(self, connection: Connection) -> None:
+        connection.execute("UPDATE ledger.runs SET complete = true WHERE run = %s", (self._run,))
+
+
+def _merge(connection: Connection, table: str, facts: dict[str, Row | None]) -> None:
+    target, key = sql.Identifier("ledger", table), sql.Identifier(_KEYS[table])
+    connection.execute(sql.SQL("CREATE TEMP TABLE facts (LIKE {}) ON COMMIT DROP").format(target))
+    connection.execute('CREATE TEMP TABLE settled (key text COLLATE "C") ON COMMIT DROP')
+    copy_rows(connection, sql.Identifier("settled"), ((key,) for key in facts))
+    copy_rows(connection, sql.Identifier("facts"), ((key, *row) for key, row in facts.items() if row is not None))
+    connection.execute(sql.SQL("DELETE FROM {} t USING settled WHERE t.{} = settled.key").format(target, key))
+    connection.execute(sql.SQL("INSERT INTO {} SELECT * FROM facts").format(target))
+    connection.execute("DROP TABLE facts, settled")

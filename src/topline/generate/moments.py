@@ -6,6 +6,8 @@ from itertools import accumulate
 from random import Random
 from zoneinfo import ZoneInfo
 
+from topline.generate.world import between
+
 # Weight of each hour of a day, local time: shut at night, a peak before noon and one after work.
 _HOURS = (1, 1, 1, 1, 1, 2, 4, 12, 30, 55, 75, 85, 60, 45, 50, 65, 75, 90, 95, 70, 30, 14, 6, 2)
 _BOUNDS = tuple(accumulate(_HOURS))
@@ -19,7 +21,8 @@ class Moments:
         self._zone = ZoneInfo(zone)
         self._utc = start.astimezone(UTC)  # adding seconds to a local time would stumble over summer time
         self._start = start.astimezone(self._zone)
-        self._days = days
+        self._dates = [self._start.date() - timedelta(days=back) for back in range(1, days + 1)]
+        self._days = list(accumulate(_WEEKDAYS[day.weekday()] for day in self._dates))
         self._random = random
 
     def now(self, at: float) -> datetime:
@@ -33,20 +36,18 @@ class Moments:
         found = self._on(now.date(), hour)
         return found if found <= now else now
 
-    def past(self, first: int = 1) -> datetime:
-        """A moment `first` to `days` days back, fewer on Sundays."""
-        while True:
-            day = self._start.date() - timedelta(days=self._random.randint(first, max(first, self._days)))
-            if self._random.random() * 1.4 <= _WEEKDAYS[day.weekday()]:
-                return self._on(day, bisect(_BOUNDS, self._random.random() * _BOUNDS[-1]))
+    def past(self) -> datetime:
+        """A moment of one of the `days` days before the start, few of them on Sundays."""
+        day = self._dates[bisect(self._days, self._random.random() * self._days[-1])]
+        return self._on(day, bisect(_BOUNDS, self._random.random() * _BOUNDS[-1]))
 
     def tie_day(self, number: int) -> date:
         """A quiet day before all history, the same for every twentieth number: there ties stay ties."""
-        return self._start.date() - timedelta(days=self._days + 2 + number % 20)
+        return self._dates[-1] - timedelta(days=2 + number % 20)
 
     def noon(self, day: date) -> datetime:
         return datetime.combine(day, time(12), self._zone)
 
     def _on(self, day: date, hour: int) -> datetime:
-        clock = time(min(hour, 23), self._random.randrange(60), self._random.randrange(60))
-        return datetime.combine(day, clock, self._zone)
+        minute, second = divmod(between(self._random, 0, 3599), 60)
+        return datetime(day.year, day.month, day.day, hour, minute, second, tzinfo=self._zone)

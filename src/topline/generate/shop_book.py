@@ -10,10 +10,11 @@ from typing import Literal
 
 from topline.generate.events import Fact, Op
 from topline.generate.options import Plan
-from topline.generate.world import Customer, Person, Product, Skewed, World
+from topline.generate.world import Customer, Person, Product, Skewed, World, between
 
 _UNIT = Decimal("0.0001")
 _KEPT = 4_000  # recent orders that may still be corrected
+_QUANTITIES = (1, 1, 1, 2, 2, 3, 5, 12)
 Change = tuple[list[Op], list[Fact]]
 Verb = Literal["insert", "update"]
 
@@ -87,14 +88,14 @@ class OrderBook:
 
     def item(self, product: Product | None = None) -> Item:
         product = product or self._products.draw(self.random)
-        return Item(product, self.random.choice((1, 1, 1, 2, 2, 3, 5, 12)), self._price(product))
+        return Item(product, _QUANTITIES[between(self.random, 0, len(_QUANTITIES) - 1)], self._price(product))
 
     def _items(self) -> list[Item]:
         return [self.item() for _ in range(1 + (self.random.random() < 0.45) + (self.random.random() < 0.2))]
 
     def _price(self, product: Product) -> Decimal:
         """A price near the list's; some with more than four decimals, some of those just between two units."""
-        price = product.price * self.random.randint(85, 120) / 100
+        price = product.price * between(self.random, 85, 120) / 100
         luck = self.random.random()
         return price + Decimal("0.00005") if luck < 0.02 else price + Decimal("0.000449") if luck < 0.04 else price
 

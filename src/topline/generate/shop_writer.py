@@ -1,11 +1,12 @@
 """Writes the shop's events into its PostgreSQL database."""
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import LiteralString
 
-import psycopg
 from psycopg import sql
 
+from topline.generate.database import Connection, Database, copy_rows
 from topline.generate.events import Event, Op, Row
 
 _SINGLE = 50  # up to as many events go in a transaction each, as a shop's clerks would; more go together
@@ -36,52 +37,53 @@ class ShopWriter:
     """One connection to the shop. No foreign keys: an order may come before its customer."""
 
     def __init__(self, dsn: str) -> None:
-        self._connection = psycopg.connect(dsn, autocommit=True)
+        self._database = Database(dsn, "the shop's database")
 
     def create(self) -> None:
-        with self._connection.transaction():
-            for statement in _SCHEMA:
-                self._connection.execute(statement)
+        self._database.transact(_create)
 
     def write(self, events: Sequence[Event]) -> None:
         if len(events) > _SINGLE:
-            with self._connection.transaction():
-                self._write_together([op for event in events for op in event.ops])
+            ops = [op for event in events for op in event.ops]
+            self._database.transact(partial(_write_together, ops), partial(_run, ops))
             return
         for event in events:
-            with self._connection.transaction():
-                self._run(event.ops)
+            self._database.transact(partial(_run, event.ops))
 
     def close(self) -> None:
-        self._connection.close()
+        self._database.close()
 
-    def _write_together(self, ops: Iterable[Op]) -> None:
-        """Rows that are new come by COPY; whatever happens to them afterwards follows, in its order."""
-        seen: set[tuple[str, Row]] = set()
-        new: dict[str, list[Row]] = {}
-        rest: list[Op] = []
-        for op in ops:
-            key = (op.table, op.row[: TABLES[op.table][1]])
-            fresh = op.verb == "insert" and op.table in ("orders", "order_items") and key not in seen
-            seen.add(key)
-            if fresh:
-                new.setdefault(op.table, []).append(op.row)
-            else:
-                rest.append(op)
-        for table, rows in new.items():
-            self._copy(table, rows)
-        with self._connection.pipeline():
-            self._run(rest)
 
-    def _copy(self, table: str, rows: Iterable[Row]) -> None:
-        with self._connection.cursor().copy(sql.SQL("COPY {} FROM STDIN").format(sql.Identifier(table))) as copy:
-            for row in rows:
-                copy.write_row(row)
+def _create(connection: Connection) -> None:
+    for statement in _SCHEMA:
+        connection.execute(statement)
 
-    def _run(self, ops: Iterable[Op]) -> None:
-        for op in ops:
-            statement, width = _STATEMENTS[op.verb, op.table]
-            self._connection.execute(statement, op.row if op.verb != "update" else op.row[width:] + op.row[:width])
+
+def _write_together(ops: Iterable[Op], connection: Connection) -> None:
+    """Rows that are new come by COPY; whatever happens to them afterwards follows, in its order."""
+    seen: set[tuple[str, Row]] = set()
+    new: dict[str, list[Row]] = {}
+    rest: list[Op] = []
+    for op in ops:
+        key = (op.table, op.row[: TABLES[op.table][1]])
+        fresh = op.verb == "insert" and op.table in ("orders", "order_items") and key not in seen
+        seen.add(key)
+        if fresh:
+            new.setdefault(op.table, []).append(op.row)
+        else:
+            rest.append(op)
+    for table, rows in new.items():
+        copy_rows(connection, sql.Identifier(table), rows)
+    with connection.pipeline():
+        _run(rest, connection)
+
+
+def _run(ops: Iterable[Op], connection: Connection) -> None:
+    """One statement an op. To run the same ops once more changes nothing."""
+    cursor = connection.cursor()
+    for op in ops:
+        statement, width = _STATEMENTS[op.verb, op.table]
+        cursor.execute(statement, op.row if op.verb != "update" else op.row[width:] + op.row[:width])
 
 
 def _statements(table: str) -> Iterable[tuple[str, sql.Composed]]:
@@ -102,4 +104,4 @@ def _statements(table: str) -> Iterable[tuple[str, sql.Composed]]:
     yield "delete", sql.SQL("DELETE FROM {} WHERE {}").format(sql.Identifier(table), where)
 
 
-_STATEMENTS = {(verb, table): (text, TABLES[table][1]) for table in TABLES for verb, text in _statements(table)}
+_STATEMENTS = {(verb, table): (text.as_bytes(None), TABLES[table][1]) for table in TABLES for verb, text in _statements(table)}

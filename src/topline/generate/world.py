@@ -126,6 +126,11 @@ class Skewed(Generic[T]):
         return found
 
 
+def between(random: Random, low: int, high: int) -> int:
+    """A whole number from `low` to `high`, both included; `randint` takes four times as long."""
+    return low + int(random.random() * (high - low + 1))
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     places: Skewed[Place]
