@@ -179,7 +179,7 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path: Path) -> N
     path = inbox.drop("a.csv", HEAD + "".join(f"{n},old\n" for n in range(1000)))
     inbox.restart()
     assert inbox.commit_one(max_rows=100)
-    assert inbox.positions == {"sales:inbox/a.csv": Position(1, 101)}
+    assert Position(1, 1) < inbox.positions["sales:inbox/a.csv"] < Position(1, 200)
     path.write_text(HEAD + "1,new\n")
     until(lambda: inbox.commit_one() is None and inbox.source.reached_end())
     assert inbox.rows[-1] == ("1", "new")

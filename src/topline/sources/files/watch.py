@@ -120,14 +120,17 @@ class Watch:
             self._still.add(file.partition)
 
     def _note(self, stat: Stat, path: str, since: dict[tuple[int, int], tuple[Stat, str, float]]) -> bool:
+        """Remember what is seen; whether it stands still by our own clock, or by the age of its mtime."""
         now = time.monotonic()
         before = self._since.get(stat.identity)
         if before is None or before[0] != stat:
-            since[stat.identity] = (stat, path, now)
-            return time.time() - stat.mtime_ns / 1e9 >= self._settle
-        renamed = before[1] != path
-        since[stat.identity] = (stat, path, before[2] - self._settle if renamed else before[2])
-        return now - since[stat.identity][2] >= self._settle
+            first = now
+        elif before[1] != path:
+            first = now - self._settle
+        else:
+            first = before[2]
+        since[stat.identity] = (stat, path, first)
+        return now - first >= self._settle or time.time() - stat.mtime_ns / 1e9 >= self._settle
 
 
 def _walk(base: Path, deep: bool, prefix: str = "") -> Iterator[tuple[str, os.DirEntry[str]]]:
