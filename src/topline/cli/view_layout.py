@@ -166,12 +166,12 @@ def _source(source: SourceLine, width: int, size: Size) -> Text:
     if source.total:
         text.append(f"  {bar(source.done / source.total, 16, size.ascii)} {source.done:,} of {source.total:,}")
     if source.detail:
-        text.append(f"  {source.detail}", "red" if source.failed else "dim")
+        text.append(f"  {_flat(source.detail)}", "red" if source.failed else "dim")
     return text
 
 
 def notes(view: View, size: Size) -> list[Text]:
-    return [_one_line(Text(note, style="yellow"), size) for note in view.notes[:3]]
+    return [_one_line(Text(_flat(note), style="yellow"), size) for note in view.notes[:3]]
 
 
 def address(view: View, size: Size) -> list[Text]:
@@ -183,6 +183,11 @@ def bar(share: float, width: int, ascii_only: bool) -> str:
     filled = round(max(0.0, min(1.0, share)) * width)
     full, empty = ("#", ".") if ascii_only else ("━", "╌")
     return full * filled + empty * (width - filled)
+
+
+def _flat(text: str) -> str:
+    """A message of several lines as one, so that the view keeps its height."""
+    return " ".join(text.split())
 
 
 def _one_line(text: Text, size: Size) -> Text:
@@ -220,6 +225,6 @@ def plain_line(view: View) -> str:
         f"dead letters {view.dead_letters:,}",
         f"top city {best.city} ({best.country}) {money(best.total_sales)}" if best else "",
         f"top salesman {man.salesman_name} {money(man.total_sales)}" if man else "",
-        *(f"{source.name}: {source.phase} {source.detail}".rstrip() for source in view.sources if source.failed),
+        *(f"{source.name}: {source.phase} {_flat(source.detail)}".rstrip() for source in view.sources if source.failed),
     )
     return " | ".join(filter(None, parts))

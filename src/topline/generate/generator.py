@@ -127,7 +127,7 @@ class Generator:
         while planner.created < count and not self._stopping.is_set() and not self._over():
             events: list[Event] = []
             for _ in range(min(_CHUNK, count - planner.created)):
-                events += planner.step(self._elapsed())
+                events += planner.step(0.0)
             self._write_all(events)
 
     def _write_all(self, events: Iterable[Event]) -> None:

@@ -14,6 +14,7 @@ from tests.polling import until
 from topline.errors import WorkError
 from topline.generate import KINDS, Generator, Kind, Options, compare, rankings
 from topline.generate.rankings import MODELS
+from topline.generate.shop_writer import TABLES
 
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 ZONE = "Europe/Rome"
@@ -102,6 +103,19 @@ def test_full_speed_writes_that_many_sales(load: tuple[Options, Generator]) -> N
     assert booked(options) == written(options)
     kinds = sum(generator.kinds().values(), Counter[Kind]())
     assert 30_000 <= kinds[Kind.NEW] + kinds[Kind.LATE] + kinds[Kind.BROKEN] + 2 * kinds[Kind.TIED] <= 30_001
+
+
+def test_same_seed_and_start_write_the_same_bytes(postgres: Postgres, tmp_path: Path) -> None:
+    found = []
+    for name in ("first", "second"):
+        options = Options(
+            shop_dsn=postgres.dsn("shop"), folder=tmp_path / name, ledger_dsn=postgres.dsn("ledger"), start=START, count=3_000
+        )
+        run(options)
+        with psycopg.connect(options.shop_dsn) as connection:
+            tables = [connection.execute(f"SELECT t::text FROM {table} t ORDER BY 1").fetchall() for table in TABLES]
+        found.append((tables, {path.name: path.read_bytes() for path in options.folder.iterdir()}))
+    assert found[0] == found[1]
 
 
 def test_full_speed_leaves_sales_rejected_for_every_reason(load: tuple[Options, Generator]) -> None:

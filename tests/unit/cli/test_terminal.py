@@ -39,7 +39,7 @@ VIEW = View(
     salesmen=SALESMEN,
     sources=(
         SourceLine("shop", "copying", 1000, 250, 1000),
-        SourceLine("branches", "halted", 20, detail="folder is gone", failed=True),
+        SourceLine("branches", "halted", 20, detail="folder\n is gone", failed=True),
     ),
     rate=812.4,
     events=1020,
@@ -48,7 +48,7 @@ VIEW = View(
     rejected=14,
     dead_letters=9,
     api="http://127.0.0.1:8787",
-    notes=("model top_salesmen is held",),
+    notes=("model top_salesmen\n  is held",),
 )
 
 
