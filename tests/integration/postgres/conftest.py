@@ -1,7 +1,7 @@
 """A shop in a fresh database, its source, and a replica of it."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from tests.conftest import Postgres
+from tests.integration.postgres.debian import BIN, DebianServer, skip_or_fail
 from tests.integration.postgres.replica import Replica, catch_up, follow
 from topline.schema import Column, TableSchema, Type
 from topline.sources.base import Context, Source
@@ -82,14 +83,24 @@ class Shop:
         self.connection.close()
 
 
-def server_databases(request: pytest.FixtureRequest) -> Callable[[str], str]:
-    server: Postgres = request.getfixturevalue("postgres")
-    return server.dsn
+@pytest.fixture(scope="session")
+def debian() -> Iterator[DebianServer]:
+    if not (BIN / "postgres").exists():
+        skip_or_fail("Debian's postgresql-15")
+    server = DebianServer()
+    server.start()
+    yield server
+    server.stop()
 
 
-@pytest.fixture
+VERSIONS = [pytest.param("postgres", id="18"), pytest.param("debian", id="15", marks=pytest.mark.system)]
+
+
+@pytest.fixture(params=VERSIONS)
 def shop(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Shop]:
-    made = Shop(server_databases(request)("shop"), tmp_path)
+    """An empty database on each version of PostgreSQL that is tested."""
+    server: Postgres | DebianServer = request.getfixturevalue(request.param)
+    made = Shop(server.dsn("shop"), tmp_path)
     yield made
     made.drop()
 

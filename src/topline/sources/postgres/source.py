@@ -1,5 +1,6 @@
 """The source: copies first, then the stream; what it must remember travels in its batches."""
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -23,6 +24,8 @@ from topline.sources.postgres.snapshot import Copier
 from topline.sources.postgres.stream import Stream
 from topline.sources.postgres.tables import quote, targets
 from topline.sources.postgres.watch import Watch
+
+_GRACE = 2.0  # seconds
 
 
 class PostgresSource:
@@ -58,7 +61,7 @@ class PostgresSource:
         self.close()
         memory = Memory.load(resume.memory)
         with translated(f"connecting to {self.name}"), catalog.connect(self._conninfo) as connection:
-            found = self._read(connection)
+            found = self._settled(connection)
             if problems := self._faults(found, set(self._targets) - memory.done):
                 raise SourceHalted("\n".join(f"{f.where}: {f.problem}: {f.remedy}" for f in problems))
             added = publication.ensure(connection, self._publication, found, list(self._targets.values()), self._prunes)
@@ -82,11 +85,12 @@ class PostgresSource:
             self._copying = Copying(copier, plan, slot.lsn, self._targets, self._settings.copy_rows, found)
 
     def read(self, max_rows: int, timeout: float) -> SourceBatch | None:
+        stream = self._stream_now
         if self._copying is not None and (batch := self._copied()) is not None:
             return batch
         if not self._streaming:
-            return self._begin()
-        return self._streamed(max_rows, timeout)
+            return self._begin(stream)
+        return self._streamed(stream, max_rows, timeout)
 
     def _copied(self) -> SourceBatch | None:
         assert self._copying is not None
@@ -97,22 +101,22 @@ class PostgresSource:
         self._memory = self._memory.with_table(step.table, step.copied)
         return SourceBatch(self.name, parts=step.parts, memory=self._memory.dump(), copying=True)
 
-    def _begin(self) -> SourceBatch:
+    def _begin(self, stream: Stream) -> SourceBatch:
         """Start the stream, where everything not yet copied or committed begins; the memory is handed over with it."""
         start = max([self._base.hi, min((self._memory.tables[name].lsn for name in self._targets), default=0)])
-        self._stream_now.start(self._slot, self._publication, start)
+        stream.start(self._slot, self._publication, start)
         self._decoder.copied = {name: self._memory.tables[name].lsn for name in self._targets}
         self._watch = Watch(self._conninfo, self._slot, self._publication, self._memory, self._settings.heartbeat)
         self._streaming = True
-        self._stream_now.ask()
+        stream.ask()
         return SourceBatch(self.name, memory=self._memory.dump(), copying=self._is_copying)
 
-    def _streamed(self, max_rows: int, timeout: float) -> SourceBatch | None:
+    def _streamed(self, stream: Stream, max_rows: int, timeout: float) -> SourceBatch | None:
         self._keep_watch()
-        collected = self._stream_now.collect(max(max_rows, 1), timeout)
+        collected = stream.collect(max(max_rows, 1), timeout)
         if collected is None:
             if self._waited_for:
-                self._stream_now.ask()
+                stream.ask()
             return None
         if collected.messages:
             decoded = self._decoder.decode(collected.messages)
@@ -224,6 +228,13 @@ class PostgresSource:
 
     def _read(self, connection: catalog.Connection) -> Catalog:
         return catalog.read(connection, self._targets.values(), self._publication, self._slot)
+
+    def _settled(self, connection: catalog.Connection) -> Catalog:
+        """The catalog, once the slot is free: the server needs a moment to notice that its last reader has gone."""
+        deadline = time.monotonic() + _GRACE
+        while (found := self._read(connection)).slot and found.slot.active_pid and time.monotonic() < deadline:
+            connection.execute("SELECT pg_sleep(0.05)")
+        return found
 
     def _faults(self, found: Catalog, to_copy: set[str]) -> list[Fault]:
         """Tables that are copied already are not judged: what changed in them, the stream tells."""

@@ -1,0 +1,92 @@
+"""Debian's PostgreSQL 15: the oldest version that is supported, and the one here that has TLS."""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.polling import until
+from topline.embedded.account import server_account
+
+BIN = Path("/usr/lib/postgresql/15/bin")
+
+
+class DebianServer:
+    """A server with TLS, a superuser `postgres` with the password `secret`, in a folder of its own in /tmp."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="topline-pg15-", dir="/tmp"))
+        self.account = server_account(self.folder / "none")
+        self.account.give(self.folder)
+        self.data = self.folder / "data"
+        self._number = 0
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+
+    def start(self) -> None:
+        (self.folder / "secret").write_text("secret")
+        self.account.give(self.folder / "secret")
+        options = [
+            "-U",
+            "postgres",
+            "-A",
+            "scram-sha-256",
+            "--locale=C",
+            "-E",
+            "UTF8",
+            f"--pwfile={self.folder / 'secret'}",
+            "-N",
+        ]
+        self._run(BIN / "initdb", "-D", self.data, *options)
+        subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
+        keys = ["-keyout", self.data / "server.key", "-out", self.data / "server.crt"]
+        self._run("openssl", "req", "-new", "-x509", "-days", "2", "-nodes", *subject, *keys)
+        settings = {"ssl": "on", "wal_level": "logical", "listen_addresses": "127.0.0.1", "port": self.port, "fsync": "off"}
+        lines = [f"{name} = '{value}'" for name, value in {**settings, "unix_socket_directories": ""}.items()]
+        with (self.data / "postgresql.conf").open("a") as file:
+            file.write("\n".join(lines) + "\n")
+        self.process = subprocess.Popen(
+            [BIN / "postgres", "-D", self.data], stderr=subprocess.DEVNULL, cwd=self.folder, **self.account.popen
+        )
+        until(self._answers, timeout=30)
+
+    def dsn(self, prefix: str = "test") -> str:
+        self._number += 1
+        with psycopg.connect(self._dsn("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {prefix}_{self._number}".encode())
+        return self._dsn(f"{prefix}_{self._number}")
+
+    def stop(self) -> None:
+        os.kill(self.process.pid, signal.SIGQUIT)
+        self.process.wait()
+        subprocess.run(["rm", "-rf", self.folder], check=True)
+
+    @property
+    def certificate(self) -> Path:
+        return self.data / "server.crt"
+
+    def _dsn(self, database: str) -> str:
+        return f"host=127.0.0.1 port={self.port} dbname={database} user=postgres password=secret"
+
+    def _answers(self) -> bool:
+        try:
+            psycopg.connect(self._dsn("postgres")).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _run(self, *command: str | Path) -> None:
+        subprocess.run(command, check=True, capture_output=True, cwd=self.folder, **self.account.popen)
+
+
+def skip_or_fail(what: str) -> None:
+    """A missing system package skips by name; under TOPLINE_TEST_STRICT it fails."""
+    if os.environ.get("TOPLINE_TEST_STRICT") == "1":
+        pytest.fail(f"{what} is not installed")
+    pytest.skip(f"{what} is not installed")

@@ -1,0 +1,289 @@
+"""Crashes in the middle of a copy, requested copies, and servers or slots that are not what they were."""
+
+import json
+
+import psycopg
+import pytest
+
+from tests.integration.postgres.conftest import ORDERS, Shop
+from tests.integration.postgres.replica import Replica, catch_up
+from tests.polling import until
+from topline.changes import Sweep, TableChanges
+from topline.errors import SourceHalted, TransientError
+from topline.schema import Type
+from topline.sources.base import Resume
+from topline.sources.postgres import resync_memory
+
+
+def two_tables(shop: Shop) -> None:
+    shop.run("CREATE TABLE items (id int PRIMARY KEY, n int)", "INSERT INTO items SELECT n, n FROM generate_series(1, 100) n")
+    shop.declare("items", {"id": Type.BIGINT, "n": Type.BIGINT}, ("id",))
+
+
+def ids(replica: Replica, table: str = "shop.orders") -> list[int]:
+    return [row[0] for row in replica.table(table)]
+
+
+def copied_tables(replica: Replica) -> list[str]:
+    parts = [part for batch in replica.batches if batch.copying for part in batch.parts]
+    return sorted({part.table for part in parts if isinstance(part, TableChanges)})
+
+
+@pytest.mark.parametrize("steps", range(9))
+def test_a_crash_anywhere_in_the_copy_loses_and_doubles_nothing(orders: Shop, steps: int) -> None:
+    two_tables(orders)
+    source, replica = orders.source(copy_rows=30), orders.replica()
+    source.open(replica.resume)
+    for _ in range(steps):
+        if (batch := source.read(1000, 0.05)) is not None:
+            replica.apply(batch)
+    source.close()
+    orders.run(
+        "DELETE FROM orders WHERE id = 1; DELETE FROM items WHERE id <= 50",
+        "INSERT INTO orders VALUES (4, 'Bari', 1, NULL); UPDATE items SET n = -1 WHERE id = 99",
+    )
+    again = orders.source(copy_rows=30)
+    until(lambda: orders.value("SELECT count(*) = 0 FROM pg_replication_slots WHERE active"))
+    catch_up(again, replica)
+    assert ids(replica) == [2, 3, 4]
+    assert replica.table("shop.items") == [(n, -1 if n == 99 else n) for n in range(51, 101)]
+    assert replica.batches[-1].copying is False
+
+
+def test_a_copied_table_is_not_copied_again_when_another_was_not_finished(orders: Shop) -> None:
+    two_tables(orders)
+    source, replica = orders.source(copy_rows=50), orders.replica()
+    source.open(replica.resume)
+    while b'"done": true' not in replica.memory.get("table:orders", b""):
+        batch = source.read(1000, 0.05)
+        assert batch is not None
+        replica.apply(batch)
+    source.close()
+    replica.batches.clear()
+    catch_up(orders.source(), replica)
+    assert copied_tables(replica) == ["shop.items"]
+    assert len(replica.table("shop.items")) == 100
+
+
+def test_changes_during_the_copy_are_not_applied_twice(orders: Shop) -> None:
+    source, replica = orders.source(copy_rows=1), orders.replica()
+    source.open(replica.resume)
+    orders.run("UPDATE orders SET id = id + 10 WHERE id = 3", "DELETE FROM orders WHERE id = 1")
+    while not source.reached_end():
+        if (batch := source.read(1000, 0.05)) is not None:
+            replica.apply(batch)
+    orders.follow(source, replica)
+    assert ids(replica) == [2, 13]
+
+
+def test_a_requested_copy_retracts_what_it_does_not_see(orders: Shop) -> None:
+    source, replica = orders.caught_up()
+    orders.run("INSERT INTO orders VALUES (4, 'Bari', 1, NULL)")
+    orders.follow(source, replica)
+    requested = source.resync("orders", replica.resume)
+    source.close()
+    assert requested == resync_memory("orders")
+    orders.run(  # a row goes without a trace in the log that we read
+        "ALTER PUBLICATION topline_shop DROP TABLE orders; DELETE FROM orders WHERE id IN (1, 4); "
+        "ALTER PUBLICATION topline_shop ADD TABLE orders"
+    )
+    replica.memory.update({key: value for key, value in requested.items() if value is not None})
+    replica.batches.clear()
+    catch_up(orders.source(), replica)
+    assert ids(replica) == [2, 3]
+    assert copied_tables(replica) == ["shop.orders"]
+    assert any(isinstance(part, Sweep) for batch in replica.batches for part in batch.parts)
+
+
+def test_a_table_that_left_the_publication_meanwhile_is_copied_again(orders: Shop) -> None:
+    source, replica = orders.caught_up()
+    source.close()
+    orders.run("ALTER PUBLICATION topline_shop DROP TABLE orders; DELETE FROM orders WHERE id = 1")
+    catch_up(orders.source(), replica)
+    assert ids(replica) == [2, 3]
+
+
+def test_a_table_made_anew_is_copied_again(orders: Shop) -> None:
+    source, replica = orders.caught_up()
+    source.close()
+    orders.run("CREATE TABLE other AS SELECT * FROM orders WHERE id > 1; DROP TABLE orders; ALTER TABLE other RENAME TO orders")
+    orders.run("ALTER TABLE orders ADD PRIMARY KEY (id)")
+    catch_up(orders.source(), replica)
+    assert ids(replica) == [2, 3]
+
+
+def test_a_table_that_leaves_the_publication_while_running_is_noticed(orders: Shop) -> None:
+    source, replica = orders.caught_up(heartbeat=0.1)
+    orders.run("ALTER PUBLICATION topline_shop DROP TABLE orders")
+    with pytest.raises(TransientError, match="no longer in the publication"):
+        until(lambda: source.read(10, 0.05) and False)
+    catch_up(source, replica)
+    assert ids(replica) == [1, 2, 3]
+
+
+def test_a_table_declared_later_is_published_and_copied(orders: Shop) -> None:
+    source, replica = orders.caught_up()
+    source.close()
+    two_tables(orders)
+    wider = orders.replica()
+    wider.rows["shop.orders"], wider.positions, wider.memory = replica.rows["shop.orders"], replica.positions, replica.memory
+    source, replica = orders.source(), wider
+    catch_up(source, replica)
+    assert copied_tables(replica) == ["shop.items"]
+    orders.run("DELETE FROM items WHERE id > 1", "DELETE FROM orders WHERE id > 1")
+    orders.follow(source, replica)
+    assert (ids(replica), ids(replica, "shop.items")) == ([1], [1])
+
+
+def test_a_table_no_longer_declared_leaves_the_publication_and_is_copied_if_it_comes_back(orders: Shop) -> None:
+    two_tables(orders)
+    source, replica = orders.caught_up()
+    source.close()
+    items = orders.schemas.pop("items")
+    source = orders.source()
+    catch_up(source, replica)
+    source.close()
+    assert (
+        orders.value("SELECT string_agg(tablename, ',') FROM pg_publication_tables WHERE pubname = 'topline_shop'") == "orders"
+    )
+    orders.run("DELETE FROM items WHERE id > 3")
+    orders.schemas["items"] = items
+    catch_up(orders.source(), replica)
+    assert ids(replica, "shop.items") == [1, 2, 3]
+
+
+def drop_slot(shop: Shop) -> None:
+    until(lambda: shop.value(f"SELECT NOT active FROM pg_replication_slots WHERE slot_name = '{shop.slot}'"))
+    shop.run(f"SELECT pg_drop_replication_slot('{shop.slot}')")
+
+
+def test_a_dropped_slot_halts_and_a_full_resync_recovers(orders: Shop) -> None:
+    source, replica = orders.caught_up()
+    source.close()
+    drop_slot(orders)
+    orders.run("DELETE FROM orders WHERE id = 1")
+    with pytest.raises(SourceHalted, match=r"slot shop_\d+ is gone.*topline resync shop"):
+        orders.source().open(replica.resume)
+    replica.memory.update({key: value for key, value in source.resync(None, replica.resume).items() if value is not None})
+    catch_up(orders.source(), replica)
+    assert ids(replica) == [2, 3]
+
+
+def test_a_slot_dropped_while_running_halts(orders: Shop) -> None:
+    source, _ = orders.caught_up(heartbeat=0.1)
+    orders.run(f"SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '{orders.slot}'")
+    drop_slot(orders)
+    with pytest.raises((SourceHalted, TransientError)):
+        until(lambda: source.read(10, 0.05) and False)
+
+
+def test_a_slot_moved_by_another_reader_halts(orders: Shop) -> None:
+    source, replica = orders.caught_up()
+    source.close()
+    orders.run("INSERT INTO orders VALUES (4, 'Bari', 1, NULL)")
+    until(lambda: orders.value(f"SELECT NOT active FROM pg_replication_slots WHERE slot_name = '{orders.slot}'"))
+    orders.run(f"SELECT pg_replication_slot_advance('{orders.slot}', pg_current_wal_lsn())")
+    with pytest.raises(SourceHalted, match=r"moved to .* by somebody else"):
+        orders.source().open(replica.resume)
+
+
+def test_a_slot_of_another_plugin_is_left_alone(orders: Shop) -> None:
+    orders.run(f"SELECT pg_create_physical_replication_slot('{orders.slot}')")
+    with pytest.raises(SourceHalted, match="is another's"):
+        orders.source().open(Resume())
+
+
+def test_a_second_reader_of_the_slot_waits(orders: Shop) -> None:
+    orders.caught_up()
+    with pytest.raises(TransientError, match="in use by the server process"):
+        orders.source().open(Resume())
+
+
+def test_another_server_halts_and_a_full_resync_takes_it(orders: Shop) -> None:
+    source, replica = orders.caught_up()
+    source.close()
+    known = json.loads(replica.memory["server"])
+    replica.memory["server"] = json.dumps({**known, "system": "42"}).encode()
+    replica.rows["shop.orders"][(99,)] = ((99, "from the other server", "1.00", None), "", 5)
+    until(lambda: orders.value("SELECT count(*) = 0 FROM pg_replication_slots WHERE active"))
+    with pytest.raises(SourceHalted, match=r"system identifier .* known is 42"):
+        orders.source().open(replica.resume)
+    replica.memory.update({key: value for key, value in source.resync(None, replica.resume).items() if value is not None})
+    again = orders.source()
+    catch_up(again, replica)
+    assert ids(replica) == [1, 2, 3]
+    orders.run("TRUNCATE orders; INSERT INTO orders VALUES (7, 'Bari', 1, NULL)")
+    orders.follow(again, replica)
+    assert ids(replica) == [7]
+    assert json.loads(replica.memory["server"])["system"] == known["system"]
+
+
+def test_a_lost_connection_is_transient_and_the_next_open_goes_on(orders: Shop) -> None:
+    source, replica = orders.caught_up()
+    orders.run("INSERT INTO orders VALUES (4, 'Bari', 1, NULL)")
+    orders.run(f"SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '{orders.slot}'")
+    with pytest.raises(TransientError):
+        until(lambda: source.read(10, 0.05) and False)
+    catch_up(source, replica)
+    assert ids(replica) == [1, 2, 3, 4]
+
+
+def test_a_server_that_does_not_answer_is_transient(orders: Shop) -> None:
+    nobody = orders.source(dsn="host=127.0.0.1 port=1 dbname=none connect_timeout=2")
+    with pytest.raises(TransientError, match="connecting to shop"):
+        nobody.open(Resume())
+    assert "cannot connect" in nobody.check()[0].problem
+
+
+def test_an_idle_slot_goes_on_with_the_log_of_others(orders: Shop) -> None:
+    source, replica = orders.caught_up(heartbeat=0.1)
+    confirmed = f"SELECT confirmed_flush_lsn - '0/0'::pg_lsn FROM pg_replication_slots WHERE slot_name = '{orders.slot}'"
+    before = orders.value(confirmed)
+    orders.run("CREATE TABLE noise AS SELECT repeat('x', 1000) FROM generate_series(1, 3000)")
+    target = orders.value("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")
+
+    def went_on() -> bool:
+        if (batch := source.read(1000, 0.05)) is not None:
+            assert not batch.parts
+            replica.apply(batch)
+            source.acknowledge(replica.positions)
+        return bool(orders.value(confirmed) >= target)
+
+    until(went_on)
+    assert target - before > 2_000_000
+
+
+def test_what_is_not_acknowledged_is_not_confirmed(orders: Shop) -> None:
+    source, replica = orders.caught_up(heartbeat=0.1)
+    confirmed = f"SELECT confirmed_flush_lsn - '0/0'::pg_lsn FROM pg_replication_slots WHERE slot_name = '{orders.slot}'"
+    before = until(lambda: orders.value(confirmed))
+    orders.run("INSERT INTO orders VALUES (4, 'Bari', 1, NULL)")
+    orders.follow(source, replica, confirm=False)
+    for _ in range(10):
+        source.read(10, 0.02)
+    assert orders.value(confirmed) == before
+    source.acknowledge(replica.positions)
+    assert until(lambda: orders.value(confirmed) > before)
+
+
+def test_a_walsender_killed_by_the_server_names_what_happened(orders: Shop) -> None:
+    source, _ = orders.caught_up()
+    orders.run(f"SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = '{orders.slot}'")
+    with pytest.raises(TransientError, match=r"terminating connection|server ended|closed"):
+        until(lambda: source.read(10, 0.05) and False)
+
+
+def test_close_may_come_at_any_time_and_twice(orders: Shop) -> None:
+    source = orders.source()
+    source.close()
+    source.open(Resume())
+    source.close()
+    source.close()
+    with pytest.raises(TransientError, match="not open"):
+        source.read(1, 0)
+
+
+def test_columns_fit_the_declaration(orders: Shop) -> None:
+    assert set(ORDERS) == {"id", "city", "amount", "sold"}
+    with psycopg.connect(orders.dsn) as connection:
+        assert connection.info.encoding == "utf-8"
