@@ -25,8 +25,8 @@ class AggregateOperator(Operator):
             measures.make(plan, types[plan.argument] if plan.argument else Type.BIGINT, interner) for plan in node.measures
         ]
         self._arguments = [places(node.input, [plan.argument])[0] if plan.argument else None for plan in node.measures]
-        self._width = len(self._group) + 1 + sum(measure.width for measure in self._measures)
-        self._store = RowStore(self._width, len(self._group))
+        self._blank = [0, *(value for measure in self._measures for value in measure.blank)]
+        self._store = RowStore(len(self._group) + len(self._blank), len(self._group))
 
     def step(self, inputs: Sequence[Delta]) -> Delta:
         delta = inputs[0]
@@ -44,12 +44,12 @@ class AggregateOperator(Operator):
         return _changed(lost, gained, old, filled)
 
     def _open(self, keys: list[Ints]) -> tuple[Ints, Flags]:
-        """The numbers of these groups' rows, new ones with zeros, and which of them were there."""
+        """The numbers of these groups' rows, new ones blank, and which of them were there."""
         rows = self._store.find(keys)
         old = rows >= 0
         fresh = np.flatnonzero(~old)
-        zeros = np.zeros(len(fresh), np.int64)
-        rows[fresh] = self._store.add([*take(keys, fresh), *[zeros] * (self._width - len(keys))])
+        blank = [np.full(len(fresh), value) for value in self._blank]
+        rows[fresh] = self._store.add([*take(keys, fresh), *blank])
         return rows, old
 
     def _counts(self) -> Ints:
@@ -61,16 +61,16 @@ class AggregateOperator(Operator):
         for measure, argument in zip(self._measures, self._arguments, strict=True):
             before = measure.rows_read
             values = delta.columns[argument] if argument is not None else EMPTY
-            measure.fold(self._store.columns[place : place + measure.width], touched, values)
+            measure.fold(self._store.columns[place : place + len(measure.blank)], touched, values)
             self.rows_read += measure.rows_read - before
-            place += measure.width
+            place += len(measure.blank)
 
     def _results(self, rows: Ints) -> list[Ints]:
         state = self._store.take(rows)
         results, place = state[: len(self._group)], len(self._group) + 1
         for measure in self._measures:
-            results.append(measure.result(state[place : place + measure.width]))
-            place += measure.width
+            results.append(measure.result(state[place : place + len(measure.blank)]))
+            place += len(measure.blank)
         return results
 
     @property

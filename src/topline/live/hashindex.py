@@ -13,6 +13,9 @@ _HALF = np.uint64(32)
 _ONE = np.uint64(1)
 _VACANT = np.uint64(0)
 _TOMBSTONE = _LOW  # as a slot's lower half: never a row's number + 1
+_NO_ROW = int(_LOW) - 1
+_FIRST_LOOK = np.arange(1, dtype=np.uint64)
+_NEXT_LOOKS = np.arange(8, dtype=np.uint64)  # slots at a time for those that did not find at once
 _SMALLEST = 64
 
 
@@ -38,16 +41,19 @@ class HashIndex:
             return found
         mask = np.uint64(len(self._slots) - 1)
         tags = hashes >> _HALF
-        asking, places = np.arange(len(hashes)), tags & mask
+        asking, places, steps = np.arange(len(hashes)), tags & mask, _FIRST_LOOK
         while len(asking):
-            entries = self._slots[places]
-            likely = np.flatnonzero((entries >> _HALF == tags) & (entries & _LOW != _TOMBSTONE) & (entries != _VACANT))
-            rows = (entries[likely] & _LOW).astype(np.int64) - 1
+            entries = self._slots[(places[:, None] + steps) & mask]
+            likely, at = np.nonzero(entries >> _HALF == tags[:, None])
+            rows = (entries[likely, at] & _LOW).astype(np.int64) - 1
+            real = (rows >= 0) & (rows != _NO_ROW)
+            likely, rows = likely[real], rows[real]
             right = same(asking[likely], rows)
             found[asking[likely[right]]] = rows[right]
-            onward = entries != _VACANT
+            onward = (entries != _VACANT).all(axis=1)
             onward[likely[right]] = False
-            asking, tags, places = asking[onward], tags[onward], (places[onward] + _ONE) & mask
+            asking, tags, places = asking[onward], tags[onward], places[onward] + np.uint64(len(steps))
+            steps = _NEXT_LOOKS
         return found
 
     def add(self, hashes: Hashes, rows: Ints) -> None:

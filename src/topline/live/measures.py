@@ -26,9 +26,9 @@ class Touched:
 
 
 class Measure:
-    """Keeps `width` int64 a group in the aggregate's own row store; the first is the value that SQL sees (or leads to it)."""
+    """Keeps some columns in the aggregate's own row store: `blank` is what a new group has in them, the value first."""
 
-    width = 1
+    blank: tuple[int, ...] = (0,)
 
     def __init__(self, plan: MeasurePlan) -> None:
         self.plan = plan
@@ -64,7 +64,7 @@ class Count(Measure):
 class Sum(Measure):
     """The sum in units and, beside it, how many values are not NULL. Past the type's range the model halts."""
 
-    width = 2
+    blank = (0, 0)
 
     def __init__(self, plan: MeasurePlan, type_: Type) -> None:
         super().__init__(plan)
@@ -94,22 +94,32 @@ class Sum(Measure):
 
 
 class Extreme(Measure):
-    """MIN or MAX: an ordered index holds each group's values; only the first of a touched group is read."""
+    """MIN or MAX: an ordered index holds each group's values; its first is read only where the extreme itself was lost."""
+
+    blank = (NULL,)
 
     def __init__(self, plan: MeasurePlan, type_: Type, interner: Interner) -> None:
         super().__init__(plan)
-        sort = Sort(text=type_ is Type.TEXT, descending=plan.function == "max", nulls_first=plan.function == "min")
+        self._sort = sort = Sort(text=type_ is Type.TEXT, descending=plan.function == "max", nulls_first=plan.function == "min")
         self._index = SortedIndex([sort], interner)
 
     def fold(self, state: list[Ints], touched: Touched, values: Ints) -> None:
         known = np.flatnonzero(values != NULL)
         group = touched.rows[touched.groups.inverse()]
-        self._index.update([group[known], values[known]], touched.weights[known])
-        before = self._index.rows_read
-        which, (extreme,) = self._index.first(touched.rows, 1)
-        self.rows_read += self._index.rows_read - before
-        state[0][touched.rows] = NULL
-        state[0][touched.rows[which]] = extreme
+        (group, inner), weights = self._index.update([group[known], values[known]], touched.weights[known])
+        held = self._sort.outside_in(state[0][group])
+        sign = self._index.compare(inner, held)
+        lost = np.unique(group[(weights < 0) & (sign == 0)])
+        better = np.flatnonzero((weights > 0) & ((sign < 0) | (state[0][group] == NULL)))
+        better = better[np.unique(group[better], return_index=True)[1]]  # the change is sorted: the first is the best
+        state[0][group[better]] = self._sort.inside_out(inner[better])
+        self._refill(state, lost)
+
+    def _refill(self, state: list[Ints], rows: Ints) -> None:
+        which, (extreme,) = self._index.first(rows, 1)
+        self.rows_read += len(which)
+        state[0][rows] = NULL
+        state[0][rows[which]] = extreme
 
     @property
     def nbytes(self) -> int:

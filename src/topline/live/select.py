@@ -95,12 +95,15 @@ class SelectOperator(Operator):
         names = [self._input_columns[place].name for place in self._used]
         relation = pa.Table.from_arrays([pa.array(np.arange(len(delta))), *arrays], names=[_ROW, *names])
         try:
-            answer = self._connection.from_arrow(relation).query("delta", query).to_arrow_table()
+            answer = self._ask(relation, query)
         except duckdb.Error as error:
             raise ModelHalted(f"{error}; correct the value at the source or the model's expression") from error
         pairs = ((place, answer.column(f"c{place}")) for place in self._computed)
         computed = {place: encode_column(values, self.node.columns[place], self._interner) for place, values in pairs}
         return answer.column(_ROW).to_numpy(), computed
+
+    def _ask(self, delta: pa.Table, query: str) -> pa.Table:  # noqa: ARG002 - DuckDB finds `delta` by its name
+        return self._connection.sql(query).to_arrow_table()
 
     def _assemble(self, delta: Delta, rows: Ints | None, computed: dict[int, Ints]) -> Delta:
         passed = delta if rows is None or (len(rows) == len(delta) and (rows[1:] > rows[:-1]).all()) else delta.rows(rows)

@@ -151,6 +151,10 @@ class SortedIndex:
                 break
         return sign
 
+    def compare(self, left: Ints, right: Ints) -> Signs:
+        """-1, 0, 1 for pairs of the first column after the group, in `outside_in` numbers."""
+        return self._compare_column(left, right, self._sorts[1])
+
     def _compare_column(self, left: Ints, right: Ints, sort: Sort) -> Signs:
         if not sort.text:
             return (left > right).astype(np.int8) - (left < right).astype(np.int8)
@@ -165,16 +169,19 @@ class SortedIndex:
 
     # writing
 
-    def update(self, columns: Sequence[Ints], weights: Ints) -> None:
-        """Bring in a change, settled or not: (group, columns...) with weights. No row's weight may fall below 0."""
+    def update(self, columns: Sequence[Ints], weights: Ints) -> tuple[list[Ints], Ints]:
+        """Bring in a change, settled or not: (group, columns...) with weights. No row's weight may fall below 0.
+
+        Gives the change as it was brought in: settled, sorted, in `outside_in` numbers.
+        """
         if not len(weights):
-            return
+            return [EMPTY for _ in self._sorts], EMPTY
         inner = [sort.outside_in(column) for column, sort in zip(columns, self._sorts, strict=True)]
         inner, weights = self._arrange(inner, weights)
         if not self._count:
             self._reset()
             self._load(inner, weights)
-            return
+            return inner, weights
         where = self._search(inner)
         met, new = np.flatnonzero(where.equal), np.flatnonzero(~where.equal)
         assert (weights[new] > 0).all(), "a row is retracted that was never there"
@@ -184,11 +191,11 @@ class SortedIndex:
         touched = np.unique(np.concatenate([emptied, where.block[new]]))
         if len(touched):
             self._merge(touched, where.block[new], where.row[new], take(inner, new), weights[new])
+        return inner, weights
 
     def _arrange(self, columns: list[Ints], weights: Ints) -> tuple[list[Ints], Ints]:
         """Sorted, equal rows summed up."""
-        keys = [self._sortable(column, sort) for column, sort in zip(columns, self._sorts, strict=True)]
-        order = np.lexsort(keys[::-1])
+        order = sorted_order([self._sortable(column, sort) for column, sort in zip(columns, self._sorts, strict=True)])
         fresh = np.zeros(len(order), np.bool_)
         fresh[:1] = True
         for column in columns:
@@ -296,6 +303,41 @@ class SortedIndex:
     def restore(self, arrays: Arrays) -> None:
         self._reset()
         self._load([arrays[f"column{place}"] for place in range(len(self._columns))], arrays["weights"])
+
+
+def sorted_order(keys: Sequence[Ints]) -> Ints:
+    """The permutation that sorts by the first key, then the second...; equal rows stand in any order.
+
+    As many keys as fit are packed into one number, which one sort settles; only rows that tie there are sorted further.
+    """
+    packed, used = _packed(keys)
+    order = np.argsort(packed)
+    if used == len(keys):
+        return order
+    arranged = packed[order]
+    ties = arranged[1:] == arranged[:-1]
+    if not ties.any():
+        return order
+    tied = np.flatnonzero(np.append(ties, False) | np.append(False, ties))
+    rows = order[tied]
+    order[tied] = rows[np.lexsort([*(key[rows] for key in reversed(keys[used:])), packed[rows]])]
+    return order
+
+
+def _packed(keys: Sequence[Ints]) -> tuple[Ints, int]:
+    """The first keys as one number that sorts alike, and how many of them it holds (the first one always)."""
+    packed, room = keys[0], 63 - _bits(keys[0])
+    for used, key in enumerate(keys[1:], 1):
+        bits = _bits(key)
+        if bits > room:
+            return packed, used
+        packed = ((packed - packed.min()) << bits) + (key - key.min())
+        room -= bits
+    return packed, len(keys)
+
+
+def _bits(key: Ints) -> int:
+    return (int(key.max()) - int(key.min())).bit_length()
 
 
 def _interleave(old: Ints, new: Ints, places: Ints, is_old: Flags) -> Ints:
