@@ -1,7 +1,7 @@
 """Results in PostgreSQL: publishing epochs, and reading what was published."""
 
 from topline.results.checking import check_results
-from topline.results.commands import Command, Commands
+from topline.results.commands import Answer, Command, Commands
 from topline.results.epoch import Changed, Epoch, Model, Opened, Replace
 from topline.results.publisher import CHANNEL, Publisher
 from topline.results.queries import AsOf, Ranking, Reader
@@ -10,6 +10,7 @@ from topline.results.status import DeadLetterStatus, EngineStatus, SourceStatus,
 
 __all__ = [
     "CHANNEL",
+    "Answer",
     "AsOf",
     "Changed",
     "Command",

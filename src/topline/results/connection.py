@@ -21,6 +21,7 @@ _SETTINGS = {
     "TimeZone": "UTC",
     "DateStyle": "ISO, YMD",
     "statement_timeout": "0",
+    "enable_memoize": "off",  # a stage's keys are distinct
     "tcp_user_timeout": "30s",
     "tcp_keepalives_idle": "10s",
 }

@@ -135,7 +135,8 @@ class Publisher:
             for name, change in epoch.models.items():
                 if isinstance(change, Replace):
                     install_shadow(cursor, self._schema, self._models[name], in_place=attempt >= PATIENT_SWAPS)
-            self._record(cursor, epoch)
+            with connection.pipeline():
+                self._record(cursor, epoch)
         self._stale -= set(epoch.models)
         self._shown = epoch.number
         return written

@@ -48,10 +48,14 @@ def create_table(cursor: Cursor, schema: str, table: str, model: TableSchema) ->
 
 
 def create_stage(cursor: Cursor, model: TableSchema) -> None:
-    """The session's own table through which changed rows travel; empty again after each transaction."""
+    """The session's own table through which changed rows travel; empty again after each transaction.
+
+    Analysed while empty, it is from then on planned by the pages that it has, not by the ten that an unknown table is given.
+    """
     columns = sql.SQL(", ").join(column_sql(column) for column in model.columns)
     statement = "CREATE TEMP TABLE IF NOT EXISTS {} ({}, {} BOOLEAN NOT NULL DEFAULT false) ON COMMIT DELETE ROWS"
     cursor.execute(sql.SQL(statement).format(stage(model.name), columns, sql.Identifier(GONE)))
+    cursor.execute(sql.SQL("ANALYZE {}").format(stage(model.name)))
 
 
 GONE = f"{OWN}gone"

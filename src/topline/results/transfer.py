@@ -33,10 +33,10 @@ def stage_changes(cursor: Cursor, model: TableSchema, keys: pa.Table, rows: pa.T
 
 
 def vanished(model: TableSchema, keys: pa.Table, rows: pa.Table) -> pa.Table:
-    """The keys that have no row, each once."""
+    """The keys that have no row, each once. Rows stand for keys, so as many rows as keys leave none."""
     key = list(model.key)
-    if not len(keys):
-        return keys.select(key)
+    if len(keys) == len(rows):
+        return keys.slice(0, 0)
     left = keys.select(key).group_by(key).aggregate([]).select(key)
     return left.join(rows.select(key), keys=key, join_type="left anti") if len(rows) else left
 
