@@ -36,7 +36,11 @@ class SalesmanLine:
 
 @dataclass(frozen=True, slots=True)
 class SourceLine:
-    """phase: as `topline status` says it. done and total: rows, while it copies. detail: a retry, a halt, where it stands."""
+    """One source: `phase` as `topline status` says it.
+
+    done, total  rows, shown as a bar while it copies or has much to read
+    detail       a retry, a halt, where it stands
+    """
 
     name: str
     phase: str

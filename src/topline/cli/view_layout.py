@@ -16,6 +16,7 @@ Line = TypeVar("Line", CityLine, SalesmanLine)
 
 SIDE_BY_SIDE = 72  # columns from which the two rankings stand beside each other
 _WIDE, _FULL = 50, 66  # columns of one ranking from which it has more to say
+_LONG = 1_000  # what is left to read of a source, from which a bar is worth showing
 _MARKS: dict[Move, tuple[str, str, str]] = {  # glyph, the same in ASCII, style
     "up": ("▲", "^", "bold green"),
     "down": ("▼", "v", "red"),
@@ -163,7 +164,7 @@ def _source(source: SourceLine, width: int, size: Size) -> Text:
     text = Text.assemble(
         (f"{source.name:<{width}}", "bold"), "  ", (f"{source.phase:<9}", style), f"  {source.events:,} changes"
     )
-    if source.total:
+    if source.total and (source.phase == "copying" or source.total - source.done >= _LONG):
         text.append(f"  {bar(source.done / source.total, 16, size.ascii)} {source.done:,} of {source.total:,}")
     if source.detail:
         text.append(f"  {_flat(source.detail)}", "red" if source.failed else "dim")

@@ -62,6 +62,13 @@ def test_rankings_equal_plain_loops(stream: Options) -> None:
     assert {name: set(rows) for name, rows in found.items()} == expected
 
 
+@pytest.mark.parametrize(("model", "total"), [("top_salesmen", 3), ("top_sales_by_city", 4)])
+def test_ties_are_really_ties(stream: Options, model: str, total: int) -> None:
+    rows = rankings(stream.ledger_dsn, ZONE)[model]
+    tied = Counter((row[0], row[total]) for row in rows)
+    assert sum(count == 2 and amount == 250 for (_, amount), count in tied.items()) >= 2
+
+
 def test_days_follow_the_zone_asked_for(stream: Options) -> None:
     rome, auckland = rankings(stream.ledger_dsn, ZONE), rankings(stream.ledger_dsn, "Pacific/Auckland")
     assert rome["salesman_daily"] != auckland["salesman_daily"]

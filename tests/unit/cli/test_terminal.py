@@ -73,6 +73,12 @@ def test_cities_of_one_name_are_told_apart(width: int) -> None:
     assert any("Springfield, Missouri" in line for line in lines)
 
 
+def test_a_source_with_hardly_anything_left_to_read_has_no_bar() -> None:
+    few, many = (replace(VIEW, sources=(SourceLine("branches", "idle", 9, 7, total),)) for total in (8, 5_000))
+    assert "7 of 8" not in "\n".join(drawn(few, 80, 24))
+    assert "7 of 5,000" in "\n".join(drawn(many, 80, 24))
+
+
 def test_a_wide_terminal_says_more() -> None:
     narrow, wide = "\n".join(drawn(VIEW, 80, 24)), "\n".join(drawn(VIEW, 140, 40))
     assert "United States" not in narrow
