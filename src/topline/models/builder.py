@@ -12,7 +12,7 @@ from topline.models.typer import Typer, normalise, quoted
 from topline.schema import Column, Type
 
 _COMPARISONS = (exp.LT, exp.LTE, exp.GT, exp.GTE, exp.Between, exp.Greatest, exp.Least)
-_BYTES_HINT = "databases order text differently: use max_text(x), min_text(x) or by_bytes(x)"
+BYTES_HINT = "databases order text differently: use max_text(x), min_text(x) or by_bytes(x)"
 _SUM_HINTS = {Type.TEXT: "sum of text: cast it once by try_decimal(x)"}
 
 
@@ -132,7 +132,7 @@ class Builder:
             if isinstance(test, exp.Cast):
                 self._check_cast(test, found)
             elif found == "VARCHAR" and not test.find(exp.Collate):
-                raise self.place.fault("text compared by order", test, hint=_BYTES_HINT)
+                raise self.place.fault("text compared by order", test, hint=BYTES_HINT)
 
     def _check_cast(self, cast: exp.Cast, found: str) -> None:
         target = cast.to.sql(dialect="duckdb")
@@ -151,7 +151,7 @@ class Builder:
         if measure.function in {"min", "max"} and kind is Type.BOOLEAN:
             raise self.place.fault("MIN or MAX of a BOOLEAN", clause, hint="aggregate CASE WHEN x THEN 1 ELSE 0 END")
         if measure.function in {"min", "max"} and kind is Type.TEXT and not clause.find(exp.Collate):
-            raise self.place.fault("MIN or MAX of text", clause, hint=_BYTES_HINT)
+            raise self.place.fault("MIN or MAX of text", clause, hint=BYTES_HINT)
         return Column(measure.name, kind)
 
     def _distinct_names(self, names: Sequence[str], clauses: Sequence[exp.Expr]) -> None:

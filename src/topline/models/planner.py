@@ -1,6 +1,6 @@
 """One model's SQL to nodes: qualified by sqlglot, then planned clause by clause."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlglot
@@ -8,15 +8,16 @@ from sqlglot import exp
 from sqlglot.errors import OptimizeError, ParseError
 from sqlglot.optimizer.qualify import qualify
 
-from topline.models.builder import Builder, column, sql
+from topline.models.builder import BYTES_HINT, Builder, column, sql
 from topline.models.checks import syntax_faults
-from topline.models.faults import ModelErrors, Place
+from topline.models.faults import ModelErrors, Place, line_of
 from topline.models.frames import Frame, frame_of
 from topline.models.graph import Graph
 from topline.models.grouping import grouped
-from topline.models.plan import Node
+from topline.models.plan import Node, Order
 from topline.models.ranking import UNBOUNDED, Ranking, as_order, bound_in, order_of, ranking_of
 from topline.models.typer import Typer
+from topline.schema import Type
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Planner:
         tree = parse(text, "duckdb", place)
         if faults := list(syntax_faults(tree, place)):
             raise ModelErrors(faults)
+        _check_tables(tree, relations, place)
         return _Query(Builder(self.graph, self._typer, place), relations).plan(_qualified(tree, relations, place), {})
 
 
@@ -56,6 +58,13 @@ def parse(text: str, dialect: str, place: Place) -> exp.Expr:
     if len(statements) != 1:
         raise place.fault(f"{len(statements)} statements", line=1, hint="one SELECT statement a file")
     return statements[0]
+
+
+def _check_tables(tree: exp.Expr, relations: Mapping[str, Node], place: Place) -> None:
+    known = {name.lower() for name in relations} | {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
+    for table in tree.find_all(exp.Table):
+        if table.name.lower() not in known:
+            raise place.fault("unknown table", table, hint="read tables by source('..', '..') and models by ref('..')")
 
 
 def _qualified(tree: exp.Expr, relations: Mapping[str, Node], place: Place) -> exp.Expr:
@@ -87,7 +96,7 @@ class _Query:
     def _select(self, select: exp.Select, scope: Scope, limit: int | None) -> Node:
         ranking = ranking_of(select, self._place)
         frame, where = self._from(select, scope)
-        outputs = [(p.alias_or_name, frame.resolve(p.unalias(), self._place)) for p in select.selects]
+        outputs = [(p.alias_or_name, self._output(frame, p)) for p in select.selects]
         condition = frame.resolve(where, self._place) if where is not None else None
         rows = _Rows(frame.node, outputs, condition)
         if select.args.get("group"):
@@ -97,6 +106,12 @@ class _Query:
         else:
             node = self._ranked(select, ranking, rows, limit)
         return self._distinct(node) if select.args.get("distinct") else node
+
+    def _output(self, frame: Frame, projection: exp.Expr) -> exp.Expr:
+        expression = frame.resolve(projection.unalias(), self._place)
+        if not line_of(expression):  # a NULL or a CASE of constants: the parser notes no line
+            expression.meta["line"] = line_of(projection)
+        return expression
 
     def _from(self, select: exp.Select, scope: Scope) -> tuple[Frame, exp.Expr | None]:
         """The frame, and WHERE without the bound of a ranked FROM."""
@@ -154,8 +169,15 @@ class _Query:
         partition = [_column_of(e, kept) for e in window.args["partition_by"]]
         order = [as_order(_column_of(o.this, kept), o) for o in order_of(window)]
         base = self._builder.select(rows.node, list(kept), list(kept.values()), rows.condition)
+        self._check_text_order(base, order_of(window), order)
         top = self._builder.top(base, partition, order, limit, ranking.window)
         return self._builder.select(top, names, [column("rank" if n == ranking.name else n) for n in names])
+
+    def _check_text_order(self, base: Node, written: Sequence[exp.Ordered], order: Sequence[Order]) -> None:
+        types = {c.name: c.type for c in base.columns}
+        for clause, item in zip(written, order, strict=True):
+            if types[item.column] is Type.TEXT and not clause.find(exp.Collate):
+                raise self._place.fault("text ordered", clause, hint=BYTES_HINT)
 
     def _bound(self, select: exp.Select, ranking: Ranking, limit: int | None) -> int:
         if qualify := select.args.get("qualify"):

@@ -22,6 +22,7 @@ _TYPES: dict[Type, str] = {
     Type.TIMESTAMPTZ: "timestamptz timestamp_with_time_zone",
     Type.BOOLEAN: "boolean bool",
 }
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where it is built in
 TYPE_OF = {name: kind for kind, names in _TYPES.items() for name in names.split()}
 
 
@@ -85,7 +86,7 @@ def _text(path: Path) -> str:
 
 def _yaml(root: Path, path: Path, faults: list[ModelError]) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(_text(path)) or {}
+        document = yaml.load(_text(path), Loader=_LOADER) or {}
     except yaml.YAMLError as error:
         line = getattr(getattr(error, "problem_mark", None), "line", -1) + 1
         faults.append(ModelError(f"not valid YAML: {error}", path=_name(root, path), line=line))
