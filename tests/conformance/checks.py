@@ -1,7 +1,5 @@
 """The checks. Each takes an origin and fails with an AssertionError where the source over it breaks the standard."""
 
-import pytest
-
 from tests.conformance.drive import SECONDS, batches, opened, read_to_end, read_until
 from tests.conformance.ledger import Ledger, Rows
 from tests.conformance.origin import TABLE, Origin
@@ -89,7 +87,7 @@ def replayed_prefixes_change_nothing(origin: Origin) -> None:
     truth = dict(FIRST)
     origin.put(FIRST)
     ledger = Ledger()
-    stood = [ledger.resume]
+    stood = []
     with opened(origin, Resume()) as source:
         for batch in batches(source, 3, source.reached_end):
             ledger.commit(batch)
@@ -210,8 +208,7 @@ def unreadable_records_are_kept(origin: Origin) -> None:
     """Byte for byte, beside good neighbours that count; and a replay does not keep them twice."""
     origin.put({"k0": "before"})
     raw = origin.corrupt({"k1": "neighbour", "k2": "other neighbour"})
-    if raw is None:
-        pytest.skip("no unreadable record can come from this origin")
+    assert raw is not None, "no unreadable record can come from this origin: waive this check, with the reason"
     ledger = Ledger()
     with opened(origin, Resume()) as source:
         read_to_end(source, ledger)

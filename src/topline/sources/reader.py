@@ -21,6 +21,8 @@ from topline.sources.base import Progress, Resume, Source
 
 _POLL = 0.1  # seconds that a read may wait: how soon a stop or an acknowledgement is noticed
 
+_COMMITS = 5.0  # seconds that a retry waits for the log to take what was read before
+
 
 class Status(StrEnum):
     STARTING = "starting"
@@ -56,7 +58,7 @@ class Reader:
     """One source in its thread. `resume` says what the log holds; it is called in that thread, at each (re)opening.
 
     Batches wait in a queue until it holds `queue_rows` rows; a batch alone may be larger. Batches read before a retry stay
-    in the queue: what is read again is dropped by its position.
+    in the queue, and the retry waits for them a while; what is read again is dropped by its position.
     """
 
     def __init__(
@@ -75,7 +77,8 @@ class Reader:
         self._changed = changed or threading.Condition()
         self._queue: deque[SourceBatch] = deque()
         self._rows, self._at_end = 0, False
-        self._committed: dict[str, Position] = {}
+        self._committed: dict[str, Position] = {}  # not told to the source yet
+        self._uncommitted: dict[str, Position] = {}  # given out, and not known to be in the log
         self._stopping = threading.Event()
         self._state = ReaderState()
         self._thread = threading.Thread(target=self._run, name=f"source-{self.name}", daemon=True)
@@ -120,6 +123,9 @@ class Reader:
         """These positions are committed; the source is told in its own thread."""
         with self._changed:
             self._committed.update(positions)
+            for partition, position in positions.items():
+                if self._uncommitted.get(partition, position) <= position:
+                    self._uncommitted.pop(partition, None)
             self._changed.notify_all()
 
     def ask_to_stop(self) -> None:
@@ -175,6 +181,7 @@ class Reader:
             with self._changed:
                 if not self._queue or self._rows + _weight(batch) <= self._queue_rows:
                     self._queue.append(batch)
+                    self._uncommitted.update(batch.positions)
                     self._rows += _weight(batch)
                     self._changed.notify_all()
                     return
@@ -195,6 +202,13 @@ class Reader:
         retry = datetime.now(UTC) + timedelta(seconds=seconds)
         self._state = replace(self._state, status=Status.RETRYING, error=str(error), attempts=attempts, next_retry=retry)
         self._stopping.wait(seconds)
+        self._wait_for_commits()
+
+    def _wait_for_commits(self) -> None:
+        """Let the log take what was given out, so that the source goes on from there; a source copes where it does not."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._uncommitted or self._stopping.is_set(), _COMMITS)
+            self._uncommitted.clear()
 
     def _set(self, status: Status, error: str = "", progress: Progress | None = None) -> None:
         self._state = ReaderState(status, error, progress=progress or self._state.progress)
