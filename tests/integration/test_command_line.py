@@ -204,7 +204,7 @@ def test_the_examples_pass_four_ways(project: TestProject) -> None:
 
 def test_explain_shows_plan_lineage_and_sql(project: TestProject) -> None:
     shown = project.run("explain", "top_sales_by_city")
-    for word in ("shop.order_items", "branches.sales", "unit_price", "SELECT"):
+    for word in ("shop.order_items", "branches.sales", "unit_price", "select"):
         assert word in shown
 
 

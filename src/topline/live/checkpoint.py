@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 from topline.errors import StateError
+from topline.faults import point
 from topline.live.dataflow import Dataflow
 from topline.log import Log
 from topline.models.plan import ProjectPlan
@@ -36,6 +37,7 @@ class Checkpoints:
             return
         started = time.monotonic()
         self._dataflow.dump(self._path.with_suffix(f".{epoch}"))
+        point("checkpoint:before-note")
         self._log.set(_EPOCH, str(epoch))
         for old in self._path.parent.glob("checkpoint.*"):
             if old.suffix != f".{epoch}":
