@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from topline.errors import StateError, TransientError
 
 MEDIA_TYPE = "application/problem+json"
+_TITLES = {422: "Unprocessable Content"}  # RFC 9110; older Pythons have an older name
 _log = logging.getLogger(__name__)
 
 
@@ -39,10 +40,10 @@ class ProblemError(Exception):
 def problem(
     request: Request, status: int, detail: str, errors: list[str] | None = None, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    body = Problem(
-        title=HTTPStatus(status).phrase, status=status, detail=detail, instance=request.url.path, errors=errors or []
-    )
-    return JSONResponse(body.model_dump(), status, headers, MEDIA_TYPE)
+    title = _TITLES.get(status) or HTTPStatus(status).phrase
+    body = Problem(title=title, status=status, detail=detail, instance=request.url.path, errors=errors or [])
+    retry = {"Retry-After": "5"} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    return JSONResponse(body.model_dump(), status, {**retry, **(headers or {})}, MEDIA_TYPE)
 
 
 def install_problems(app: FastAPI, hosts: frozenset[str]) -> None:
@@ -95,7 +96,7 @@ def _fault(fault: dict[str, Any]) -> str:
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:
-    return problem(request, 503, str(error), headers={"Retry-After": "5"})
+    return problem(request, 503, str(error))
 
 
 async def _guarded(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:

@@ -55,23 +55,23 @@ def _rows(schema: TableSchema, rows: list[tuple[object, ...]]) -> Replace:
 
 
 def _city(name: str, total: str, region: str = "", day: date = DAY) -> tuple[object, ...]:
-    return (day, "IT", region, name, Decimal(total), 3, Decimal("1.0000"), Decimal("2.5000"))
+    return (day, "IT", region, name, Decimal(total), 3, Decimal("4150.1667"), Decimal("9000.0000"))
 
 
 def _salesman(number: str, total: str, day: date = DAY) -> tuple[object, ...]:
-    return (day, number, f"Salesman {number}", Decimal(total), 4, Decimal("12.3400"), 2)
+    return (day, number, f"Salesman {number}", Decimal(total), 4, Decimal("2340.0000"), 2)
 
 
 def first_epoch() -> Epoch:
     """Three cities (two tied), one of the day before; two salesmen; two sources, of which one is older."""
     cities = [
-        _city("Roma", "99999999999999.9999"),
+        _city("Roma", "12450.5000", "Lazio"),
         _city("Zara", "5.0000"),
         _city("Étretat", "5.0000"),
-        _city("Bari", "7", "BA"),
+        _city("Bari", "7", "Puglia"),
     ]
-    cities.append(_city("Roma", "1.0000", day=date(2026, 11, 20)))
-    salesmen = [_salesman("S1", "50.0000"), _salesman("S2", "40.0000")]
+    cities.append(_city("Roma", "99999999999999.9999", day=date(2026, 11, 20)))
+    salesmen = [_salesman("S1", "9360.0000"), _salesman("S2", "3090.5000")]
     days = [*salesmen, _salesman("S1", "3.0000", date(2026, 11, 19)), _salesman("S3", "0.5000", date(2026, 11, 19))]
     ranked = [(*row, place) for place, row in enumerate(salesmen, 1)]
     models = {

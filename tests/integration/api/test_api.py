@@ -1,6 +1,9 @@
 """The API as a client sees it: rankings, as_of, and one shape of error everywhere."""
 
+import json
+import re
 import socket
+from pathlib import Path
 
 import httpx
 import pytest
@@ -18,6 +21,8 @@ AS_OF = {
     "time": "2026-11-21T09:00:00Z",
     "sources": {"branches": "2026-11-21T09:00:00Z", "shop": "2026-11-21T12:00:00Z"},
 }
+_PAGE = (Path(__file__).parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
+_EXAMPLES = dict(re.findall(r"```\nGET (\S+)\n```\n\n```json\n(.*?)```", _PAGE, re.DOTALL))
 RANKINGS = ["/api/v1/sales/city", "/api/v1/salesmen/top"]
 ASKED = [*RANKINGS, "/api/v1/salesmen/S1/history"]
 
@@ -25,22 +30,26 @@ ASKED = [*RANKINGS, "/api/v1/salesmen/S1/history"]
 def test_cities_are_ranked_by_total_then_by_name_in_bytes(published: Results, client: httpx.Client) -> None:
     answer = client.get("/api/v1/sales/city?date=2026-11-21").json()
     assert [(city["rank"], city["city"], city["region"]) for city in answer["cities"]] == [
-        (1, "Roma", ""),
-        (2, "Bari", "BA"),
+        (1, "Roma", "Lazio"),
+        (2, "Bari", "Puglia"),
         (3, "Zara", ""),
         (4, "Étretat", ""),
     ]
     assert answer["as_of"] == AS_OF
-    assert answer["cities"][0] == {
+
+
+def test_money_is_exact_text(published: Results, client: httpx.Client) -> None:
+    [roma] = client.get("/api/v1/sales/city?date=2026-11-20").json()["cities"]
+    assert roma == {
         "rank": 1,
-        "date": "2026-11-21",
+        "date": "2026-11-20",
         "country": "IT",
         "region": "",
         "city": "Roma",
         "total_sales": "99999999999999.9999",
         "transaction_count": 3,
-        "avg_sale": "1.0000",
-        "max_sale": "2.5000",
+        "avg_sale": "4150.1667",
+        "max_sale": "9000.0000",
     }
 
 
@@ -52,9 +61,9 @@ def test_salesmen_are_ranked_in_the_whole_country(published: Results, client: ht
             "date": "2026-11-21",
             "salesman_id": "S1",
             "salesman_name": "Salesman S1",
-            "total_sales": "50.0000",
+            "total_sales": "9360.0000",
             "deals_closed": 4,
-            "avg_deal_size": "12.3400",
+            "avg_deal_size": "2340.0000",
             "cities_covered": 2,
             "rank": 1,
         }
@@ -64,7 +73,7 @@ def test_salesmen_are_ranked_in_the_whole_country(published: Results, client: ht
 def test_a_salesman_has_a_history_newest_day_first(published: Results, client: httpx.Client) -> None:
     answer = client.get("/api/v1/salesmen/S1/history").json()
     assert [(day["date"], day["total_sales"]) for day in answer["days"]] == [
-        ("2026-11-21", "50.0000"),
+        ("2026-11-21", "9360.0000"),
         ("2026-11-19", "3.0000"),
     ]
     assert (answer["salesman_id"], answer["as_of"]) == ("S1", AS_OF)
@@ -197,6 +206,18 @@ def test_a_port_that_is_taken_is_named(client: httpx.Client, results: Results) -
         serve(FastAPI(), "127.0.0.1", port)
 
 
+@pytest.mark.parametrize("path", _EXAMPLES)
+def test_the_documentation_shows_what_is_answered(path: str, published: Results, client: httpx.Client) -> None:
+    if "down" in _EXAMPLES[path]:
+        published.say(SourceStatus("shop", "postgres", "down", last_error="connection refused"))
+    assert client.get(path).json() == json.loads(_EXAMPLES[path])
+
+
+def test_the_documentation_shows_every_endpoint(client: httpx.Client) -> None:
+    shown = {re.sub("/S1/", "/{salesman_id}/", path.partition("?")[0]) for path in _EXAMPLES}
+    assert set(client.get("/openapi.json").json()["paths"]) <= shown
+
+
 def require_problem(answer: httpx.Response, status: int) -> None:
     """RFC 9457, and ours: every field is there."""
     body = answer.json()
@@ -204,6 +225,7 @@ def require_problem(answer: httpx.Response, status: int) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
     assert set(body) == {"type", "title", "status", "detail", "instance", "errors"}
     assert body["type"] == "about:blank"
+    assert ("retry-after" in answer.headers) == (status == 503)
     assert body["title"]
     assert body["detail"]
     assert body["instance"] == answer.request.url.path
