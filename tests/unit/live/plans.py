@@ -77,16 +77,16 @@ def plan(
     models: dict[str, Node], keys: dict[str, tuple[str, ...]], tables: dict[str, TableSchema] | None = None
 ) -> ProjectPlan:
     """Every model is published, under `keys`; NULL in a text key becomes '~', since a published key is never NULL."""
-    models = {name: _keyed(root, keys[name]) for name, root in models.items()}
+    raw, models = models, {name: _keyed(root, keys[name]) for name, root in models.items()}
     nodes: list[Node] = []
     for root in models.values():
         _visit(root, nodes)
-    made = {name: _model(name, root, keys[name], models) for name, root in models.items()}
+    made = {name: _model(name, root, keys[name], raw) for name, root in models.items()}
     return ProjectPlan("test", "UTC", TABLES if tables is None else tables, made, tuple(nodes), "fingerprint")
 
 
 def _keyed(root: Node, key: tuple[str, ...]) -> Node:
-    never_null = {Type.TEXT: "'~'", Type.DATE: "DATE '1900-01-01'", Type.BIGINT: "-1"}
+    never_null = {Type.TEXT: "'~'", Type.DATE: "DATE '1900-01-01'", Type.BIGINT: "-1", Type.DECIMAL: "-1"}
     columns = [
         (c.name, c.type, f'coalesce("{c.name}", {never_null[c.type]})' if c.name in key else f'"{c.name}"')
         for c in root.columns
