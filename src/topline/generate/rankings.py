@@ -62,6 +62,7 @@ MODELS: dict[str, Model] = {
         5,
         _SALE + "SELECT day, salesman_id, country, region, city, sum(amount), count(*) FROM sale GROUP BY 1, 2, 3, 4, 5",
     ),
+    "rejected_sales": Model(("source", "row_key"), 2, "SELECT source, sale_id FROM ledger.rejected"),
 }
 
 
@@ -99,16 +100,17 @@ def differing(name: str, expected: list[Row], found: list[Row], limit: int = 10)
 
 def _difference(model: Model, key: Row, right: Row | None, wrong: Row | None) -> str:
     where = " ".join(f"{name}={value}" for name, value in zip(model.columns, key, strict=False))
-    if wrong is None:
-        return f"{where}: missing in the results; the ledger has {_values(model, right)}"
-    if right is None:
-        return f"{where}: not in the ledger; the results have {_values(model, wrong)}"
-    pairs = zip(model.columns, right, wrong, strict=True)
+    if wrong is None and right is not None:
+        return f"{where}: missing in the results{_values('; the ledger has ', model, right)}"
+    if right is None and wrong is not None:
+        return f"{where}: not in the ledger{_values('; the results have ', model, wrong)}"
+    pairs = zip(model.columns, right or (), wrong or (), strict=True)
     return f"{where}: " + ", ".join(f"{name} is {got}, should be {want}" for name, want, got in pairs if want != got)
 
 
-def _values(model: Model, row: Row | None) -> str:
-    return ", ".join(f"{name} {value}" for name, value in list(zip(model.columns, row or (), strict=True))[model.key :])
+def _values(before: str, model: Model, row: Row) -> str:
+    values = [f"{name} {value}" for name, value in zip(model.columns, row, strict=True)][model.key :]
+    return before + ", ".join(values) if values else ""
 
 
 def _results(connection: psycopg.Connection[Row], schema: str, name: str) -> list[Row]:

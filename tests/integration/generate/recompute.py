@@ -52,13 +52,28 @@ def shop_sales(dsn: str, zone: ZoneInfo, currency: str) -> set[Counted]:
 
 def branch_sales(folder: Path, zone: ZoneInfo, currency: str) -> set[Counted]:
     """The rows of all files, read by modification time, the last one of a key holding."""
+    return {sale for fields in read(folder).values() if (sale := counted(fields, zone, currency))}
+
+
+def branch_rows(folder: Path) -> set[tuple[object, ...]]:
+    """(source, sale_id) of every row that can be read."""
+    return {("branches", sale_id) for sale_id in read(folder)}
+
+
+def shop_orders(dsn: str) -> set[tuple[object, ...]]:
+    """(source, sale_id) of every order that is not cancelled."""
+    with psycopg.connect(dsn) as connection:
+        return {("shop", row[0]) for row in connection.execute("SELECT order_id FROM orders WHERE status <> 'cancelled'")}
+
+
+def read(folder: Path) -> dict[str, list[str]]:
     rows: dict[str, list[str]] = {}
     for path in sorted(folder.glob("*.csv"), key=lambda path: (path.stat().st_mtime_ns, str(path))):
         for line in path.read_bytes().splitlines()[1:]:
             fields = split(line)
             if fields is not None:
                 rows[fields[0]] = fields
-    return {sale for fields in rows.values() if (sale := counted(fields, zone, currency))}
+    return rows
 
 
 def split(line: bytes) -> list[str] | None:

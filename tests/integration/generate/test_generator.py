@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tests.conftest import Postgres
-from tests.integration.generate.recompute import Counted, branch_sales, models, shop_sales
+from tests.integration.generate.recompute import Counted, branch_rows, branch_sales, models, shop_orders, shop_sales
 from tests.polling import until
 from topline.errors import WorkError
 from topline.generate import KINDS, Generator, Kind, Options, compare, rankings
@@ -45,6 +45,12 @@ def written(options: Options) -> set[Counted]:
     return shop_sales(options.shop_dsn, zone, options.currency) | branch_sales(options.folder, zone, options.currency)
 
 
+def rejected(options: Options) -> set[tuple[object, ...]]:
+    """Readable rows that count for nothing, though nobody cancelled them."""
+    counting = {(sale.source, sale.sale_id) for sale in written(options)}
+    return {*shop_orders(options.shop_dsn), *branch_rows(options.folder)} - counting
+
+
 def booked(options: Options) -> set[Counted]:
     columns = ", ".join(Counted._fields)
     with psycopg.connect(options.ledger_dsn) as connection:
@@ -57,7 +63,7 @@ def test_ledger_holds_what_was_written(stream: Options) -> None:
 
 
 def test_rankings_equal_plain_loops(stream: Options) -> None:
-    expected = models(written(stream))
+    expected = models(written(stream)) | {"rejected_sales": rejected(stream)}
     found = rankings(stream.ledger_dsn, stream.time_zone)
     assert {name: set(rows) for name, rows in found.items()} == expected
 
@@ -161,13 +167,15 @@ def test_equal_results_have_no_difference_and_each_injected_one_is_named(stream:
         connection.execute("UPDATE topline.top_sales_by_city SET max_sale = max_sale + 0.0001 WHERE city = 'Milano'")
         connection.execute("DELETE FROM topline.top_salesmen WHERE rank = 1")
         connection.execute("INSERT INTO topline.salesman_daily VALUES ('2001-01-01', '9', 'Nobody', 1, 1, 1, 1)")
+        connection.execute("INSERT INTO topline.rejected_sales VALUES ('shop', 'S9-1')")
     found = compare(stream.ledger_dsn, results, "topline", ZONE, limit=3)
-    assert {name for name, lines in found.items() if lines} == {"top_sales_by_city", "top_salesmen", "salesman_daily"}
+    assert {name for name, lines in found.items() if lines} == {*MODELS} - {"salesman_city_daily"}
     assert "max_sale is" in found["top_sales_by_city"][0]
     assert "Milano" in found["top_sales_by_city"][0]
     assert "missing in the results" in found["top_salesmen"][0]
     assert "more" in found["top_salesmen"][-1]
     assert "not in the ledger" in found["salesman_daily"][0]
+    assert found["rejected_sales"] == ["source=shop row_key=S9-1: not in the ledger"]
     assert all(len(lines) <= 4 for lines in found.values())
 
 
