@@ -30,7 +30,11 @@ def _source_faults(project: Project, plan: ProjectPlan, real: Databases) -> list
 
 
 def _result_faults(project: Project, real: Databases) -> list[Fault]:
-    return _try("results", lambda: check_results(real(project.config.results.dsn), project.config.results.schema_))
+    def check() -> list[Fault]:
+        found = check_results(real(project.config.results.dsn), project.config.results.schema_)
+        return [Fault("results", problem, remedy) for problem, remedy in found]
+
+    return _try("results", check)
 
 
 def _try(where: str, check: Callable[[], Iterable[Fault]]) -> list[Fault]:
