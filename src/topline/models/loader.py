@@ -190,6 +190,8 @@ def live_only(sql_postgres: str) -> Iterator[str]:
     except ModelError as error:
         yield str(error)
         return
+    if tree.find(exp.Qualify):
+        yield "QUALIFY is not portable"
     foreign = functions.DUCKDB_ONLY - functions.OWN_IN_POSTGRES
     for name in sorted({functions.name_of(node) for node in tree.walk() if type(node) in foreign}):
         yield f"{name} is not portable"

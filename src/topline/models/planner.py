@@ -8,6 +8,7 @@ from sqlglot import exp
 from sqlglot.errors import OptimizeError, ParseError
 from sqlglot.optimizer.qualify import qualify
 
+from topline.errors import ModelError
 from topline.models.builder import BYTES_HINT, Builder, column, sql
 from topline.models.checks import syntax_faults
 from topline.models.faults import ModelErrors, Place, line_of
@@ -43,7 +44,20 @@ class Planner:
         if faults := list(syntax_faults(tree, place)):
             raise ModelErrors(faults)
         _check_tables(tree, relations, place)
-        return _Query(Builder(self.graph, self._typer, place), relations).plan(_qualified(tree, relations, place), {})
+        root = _Query(Builder(self.graph, self._typer, place), relations).plan(_qualified(tree, relations, place), {})
+        self._check_original(text, relations, root, place)
+        return root
+
+    def _check_original(self, text: str, relations: Mapping[str, Node], root: Node, place: Place) -> None:
+        """DuckDB itself must read the SQL, and read the same columns: the audit runs it."""
+        try:
+            names = self._typer.describe(text, {name: node.columns for name, node in relations.items()})
+        except ModelError as error:
+            raise place.fault(str(error), line=error.line) from None
+        planned = [column.name for column in root.columns]
+        if [name.lower() for name in names] != [name.lower() for name in planned]:
+            hint = "give each column a name of its own"
+            raise place.fault(f"DuckDB names the columns {names}, the plan {planned}", line=1, hint=hint)
 
 
 def parse(text: str, dialect: str, place: Place) -> exp.Expr:

@@ -1,7 +1,7 @@
 """Finds the types of expressions by asking DuckDB, and brings them into the closed set of schema.Type."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import duckdb
 
@@ -43,8 +43,23 @@ class Typer:
         try:
             rows = self._duckdb.execute(f"DESCRIBE SELECT {outputs} FROM (SELECT {inputs}) AS t").fetchall()
         except duckdb.Error as error:
-            raise ModelError(str(error).split("\n\nLINE")[0].split("\nLINE")[0].strip()) from None
+            raise ModelError(_first(error)) from None
         return [row[1] for row in rows]
+
+    def describe(self, sql: str, relations: Mapping[str, Sequence[Column]]) -> list[str]:
+        """The columns of a whole query over empty `relations`. ModelError, with its line, where DuckDB refuses it."""
+        for name, columns in relations.items():
+            inputs = ", ".join(f"NULL::{column.type.value} AS {quoted(column.name)}" for column in columns)
+            self._duckdb.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS SELECT {inputs}")
+        try:
+            return [row[0] for row in self._duckdb.execute(f"DESCRIBE {sql}").fetchall()]
+        except duckdb.Error as error:
+            line = re.search(r"^LINE (\d+):", str(error), re.MULTILINE)
+            raise ModelError(f"DuckDB: {_first(error)}", line=int(line[1]) if line else 1) from None
+
+
+def _first(error: duckdb.Error) -> str:
+    return re.split(r"\n+LINE \d", str(error))[0].strip()
 
 
 def normalise(raw: str, expression: str) -> tuple[Type, str]:

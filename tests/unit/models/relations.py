@@ -10,7 +10,7 @@ import psycopg
 from topline.models import load
 from topline.models.plan import ProjectPlan
 from topline.models.scratch import names_of, quoted, views
-from topline.schema import TableSchema
+from topline.schema import TableSchema, Type
 
 SALES = Path(__file__).parents[3] / "sales"
 Row = Sequence[object]
@@ -71,8 +71,12 @@ def _definition(table: TableSchema) -> str:
 
 def _select(relation: str, schema: TableSchema) -> str:
     """All values as text in one form: numerics in the plan's type, instants in UTC."""
-    columns = ", ".join(f"CAST(CAST({quoted(c.name)} AS {c.type.value}) AS TEXT)" for c in schema.columns)
+    columns = ", ".join(f"CAST(CAST({quoted(c.name)} AS {c.type.value}){_utc(c.type)} AS TEXT)" for c in schema.columns)
     return f"SELECT {columns} FROM {quoted(relation)}"
+
+
+def _utc(kind: Type) -> str:
+    return " AT TIME ZONE 'UTC'" if kind is Type.TIMESTAMPTZ else ""
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, relation: str, schema: TableSchema) -> list[tuple[object, ...]]:

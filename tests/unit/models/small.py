@@ -17,7 +17,7 @@ sources:
         columns:
           - {name: id, data_type: text}
           - {name: day, data_type: date}
-          - {name: at, data_type: timestamptz}
+          - {name: moment, data_type: timestamptz}
           - {name: name, data_type: text}
           - {name: number, data_type: bigint}
           - {name: price, data_type: numeric}

@@ -81,7 +81,7 @@ REFUSED = {
         "with x as (select id,\n row_number() over (partition by ok order by number desc, {{ by_bytes('id') }}) as r from $t)\n"
         "select id from x where r <= 3", "NULLs differently", 2, "NULLS LAST",
     ),
-    "instant to date": ("select id, cast(at as date) as d from $t", "depends on the session", 1, "business_date"),
+    "instant to date": ("select id, cast(moment as date) as d from $t", "depends on the session", 1, "business_date"),
     "unknown function": ("select id,\n soundex(name) as s from $t", "soundex is not in the tested list", 2, "allowed: abs"),
     "list aggregate": ("select day, array_agg(id) as s from $t group by day", "not in the tested list", 1, "allowed"),
     "filter": ("select day, count(*) filter (where ok) as n from $t group by day", "FILTER", 1, "CASE WHEN"),
