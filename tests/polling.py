@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], timeout: float = 10.0, every: float = 0.02, what: str = "") -> T:
+def until(condition: Callable[[], T | None], timeout: float = 10.0, every: float = 0.02, what: str = "") -> T:
     """The first true value of `condition`, asked every `every` seconds. AssertionError after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while not (value := condition()):

@@ -53,7 +53,9 @@ def read(path: Path, how: FileShape) -> tuple[list[Any], list[Any], int]:
 @example(data=b'"a\nb', options={}, block=64)
 @example(data=b'"' + b"x" * 600 + b"\n" + b"y" * 600 + b'",1\n', options={}, block=64)
 @example(data=b"1,2\r", options={}, block=64)
-def test_fast_and_slow_agree(tmp_path_factory: pytest.TempPathFactory, data: bytes, options: dict[str, Any], block: int) -> None:
+def test_fast_and_slow_agree(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, options: dict[str, Any], block: int
+) -> None:
     tmp = tmp_path_factory.getbasetemp()
     path = tmp / "noise.csv"
     path.write_bytes(data)
@@ -76,7 +78,8 @@ def test_nothing_is_lost(tmp_path_factory: pytest.TempPathFactory, data: bytes, 
     starts = sorted([line for line, _ in rows] + [line for line, _, _ in letters])
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     for line, raw, _ in letters:
-        assert b"\n".join(lines[line - 1 :]).startswith(raw.rstrip(b"\n")) and raw
+        assert b"\n".join(lines[line - 1 :]).startswith(raw.rstrip(b"\n"))
+        assert raw
     covered = {n for start, following in pairwise([*starts, end]) for n in range(start, following)}
     assert all(not lines[n - 1].strip(b"\r") for n in range(1, end) if n not in covered and n <= len(lines))
     assert end == len(lines) + (0 if not lines[-1] else 1)
@@ -86,7 +89,11 @@ cells = st.lists(st.tuples(*[st.text(st.characters(exclude_characters="\0", code
 
 
 @settings(max_examples=200, deadline=None)
-@given(rows=cells, quoting=st.sampled_from([stdlib_csv.QUOTE_ALL, stdlib_csv.QUOTE_NONNUMERIC]), end=st.sampled_from(["\n", "\r\n"]))
+@given(
+    rows=cells,
+    quoting=st.sampled_from([stdlib_csv.QUOTE_ALL, stdlib_csv.QUOTE_NONNUMERIC]),
+    end=st.sampled_from(["\n", "\r\n"]),
+)
 def test_what_others_write_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str]], quoting: Any, end: str
 ) -> None:
