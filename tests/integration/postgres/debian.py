@@ -13,14 +13,15 @@ import pytest
 from tests.polling import until
 from topline.embedded.account import server_account
 
+_SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp"
 BIN = Path("/usr/lib/postgresql/15/bin")
 
 
 class DebianServer:
-    """A server with TLS, a superuser `postgres` with the password `secret`, in a folder of its own in /tmp."""
+    """A server with TLS, a superuser `postgres` with the password `secret`, in a folder of its own."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="topline-pg15-", dir="/tmp"))
+        self.folder = Path(tempfile.mkdtemp(prefix="topline-pg15-", dir=_SCRATCH))
         self.account = server_account(self.folder / "none")
         self.account.give(self.folder)
         self.data = self.folder / "data"
@@ -45,7 +46,7 @@ class DebianServer:
         ]
         self._run(BIN / "initdb", "-D", self.data, *options)
         subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-        keys = ["-keyout", self.data / "server.key", "-out", self.data / "server.crt"]
+        keys: list[str | Path] = ["-keyout", self.data / "server.key", "-out", self.certificate]
         self._run("openssl", "req", "-new", "-x509", "-days", "2", "-nodes", *subject, *keys)
         settings = {"ssl": "on", "wal_level": "logical", "listen_addresses": "127.0.0.1", "port": self.port, "fsync": "off"}
         lines = [f"{name} = '{value}'" for name, value in {**settings, "unix_socket_directories": ""}.items()]

@@ -1,11 +1,13 @@
 """Crashes in the middle of a copy, requested copies, and servers or slots that are not what they were."""
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 
-import psycopg
 import pytest
 
-from tests.integration.postgres.conftest import ORDERS, Shop
+from tests.conftest import Postgres
+from tests.integration.postgres.conftest import Shop
 from tests.integration.postgres.replica import Replica, catch_up
 from tests.polling import until
 from topline.changes import Sweep, TableChanges
@@ -13,6 +15,13 @@ from topline.errors import SourceHalted, TransientError
 from topline.schema import Type
 from topline.sources.base import Resume
 from topline.sources.postgres import resync_memory
+
+
+@pytest.fixture
+def shop(postgres: Postgres, tmp_path: Path) -> Iterator[Shop]:
+    made = Shop(postgres.dsn("shop"), tmp_path)
+    yield made
+    made.drop()
 
 
 def two_tables(shop: Shop) -> None:
@@ -281,9 +290,3 @@ def test_close_may_come_at_any_time_and_twice(orders: Shop) -> None:
     source.close()
     with pytest.raises(TransientError, match="not open"):
         source.read(1, 0)
-
-
-def test_columns_fit_the_declaration(orders: Shop) -> None:
-    assert set(ORDERS) == {"id", "city", "amount", "sold"}
-    with psycopg.connect(orders.dsn) as connection:
-        assert connection.info.encoding == "utf-8"
