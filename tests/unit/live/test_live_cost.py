@@ -38,7 +38,7 @@ def rankings() -> ProjectPlan:
         sales, ["day", "man"], total, largest, Measure("name", "max", "name"), Measure("cities", "count_distinct", "city")
     )
     best = top(men, ["day"], [Order("total", True), Order("man")], 10)
-    keys = {"cities": ("day", "city"), "men": ("day", "man"), "best": ("day", "man")}
+    keys: dict[str, tuple[str, ...]] = {"cities": ("day", "city"), "men": ("day", "man"), "best": ("day", "man")}
     return plan({"cities": cities, "men": men, "best": best}, keys, {SALES.name: SALES, MEN.name: MEN})
 
 
