@@ -21,13 +21,14 @@ class Faults:
         """How many ways there are."""
         return len(_FAULTS)
 
-    def spoil(self, sale: Sale) -> None:
+    def spoil(self, sale: Sale) -> Sale:
         good = Sale(sale.id, sale.sold_at, sale.moment, sale.place, sale.salesman, sale.amount, sale.currency)
         _FAULTS[self._turn % len(_FAULTS)](sale)
         sale.broken = True
         self._turn += 1
         if len(self._broken) < _KEPT:
             self._broken.append((sale, good))
+        return sale
 
     def mend(self) -> Sale | None:
         """A sale that was broken is good again; None where no file with one can be dropped again."""

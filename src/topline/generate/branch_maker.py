@@ -6,7 +6,7 @@ from decimal import Decimal
 from random import Random
 from zoneinfo import ZoneInfo
 
-from topline.generate.branch_book import Sale
+from topline.generate.branch_book import File, Sale
 from topline.generate.options import Plan
 from topline.generate.world import ZONES, Person, Place, World, between, full_name
 
@@ -16,7 +16,7 @@ class SaleMaker:
 
     def __init__(self, plan: Plan, world: World, random: Random) -> None:
         self._world, self._random = world, random
-        self._prefix, self._currency = f"B{plan.run}", plan.currency
+        self._run, self._currency = plan.run, plan.currency
         self._turn: Counter[str] = Counter()
         self._people = {person.id: person for person in world.salesmen.items}
 
@@ -29,6 +29,9 @@ class SaleMaker:
         self._turn[what] += 1
         return self._turn[what] - 1
 
+    def file(self) -> File:
+        return File(f"branches-{self._run}-{self.turn('file') + 1:06d}.csv")
+
     def person(self) -> Person:
         return self._people[self._world.salesmen.draw(self._random).id]
 
@@ -40,7 +43,7 @@ class SaleMaker:
     def sale(self, moment: datetime) -> Sale:
         place = self._world.places.draw(self._random)
         sold_at, meant = self._written(moment, place)
-        sale_id = f"{self._prefix}-{self.turn('sale') + 1:07d}"
+        sale_id = f"B{self._run}-{self.turn('sale') + 1:07d}"
         return Sale(sale_id, sold_at, meant, place, self.person(), str(self._amount_of_one()), self._currency)
 
     def _written(self, moment: datetime, place: Place) -> tuple[str, datetime | date]:

@@ -29,7 +29,7 @@ class BranchPlanner:
         self._maker = SaleMaker(plan, world, self._random)
         self._faults = Faults(self._random)
         self._at = 0.0
-        self._open, self._opened = self._file(), 0.0
+        self._open, self._opened = self._maker.file(), 0.0
         self._changed: dict[str, File] = {}
         self._kinds: Counter[Kind] = Counter()  # of the files that were changed
         self._waiting: Counter[Kind] = Counter()  # of the open file
@@ -43,7 +43,7 @@ class BranchPlanner:
             Kind.LATE: lambda: self._put(self._maker.sale(self._moments.past())),
             Kind.TIED: self._tie,
             Kind.REDELIVERED: self._redeliver,
-            Kind.BROKEN: self._break,
+            Kind.BROKEN: lambda: self._put(self._faults.spoil(self._maker.sale(self._moments.now(self._at)))),
             Kind.REPAIRED: self._repair,
             Kind.DIMENSION: self._dimension,
         }
@@ -80,7 +80,7 @@ class BranchPlanner:
         if self._open.sales and (everything or self._plan.bulk or self._ripe(at)):
             files.append(self._open)
             kinds += self._waiting
-            self._open, self._opened, self._waiting = self._file(), at, Counter()
+            self._open, self._opened, self._waiting = self._maker.file(), at, Counter()
         self._changed, self._kinds, self._steps = {}, Counter(), 0
         dropped = [self._book.drop(file, at) for file in files]
         facts: list[Fact] = [fact for _, settled in dropped for fact in settled]
@@ -113,14 +113,6 @@ class BranchPlanner:
             sale.salesman, sale.place, sale.amount = person, places[number + index], "250.00"
             self._put(sale)
         return True
-
-    def _break(self) -> bool:
-        sale = self._maker.sale(self._moments.now(self._at))
-        self._faults.spoil(sale)
-        return self._put(sale)
-
-    def _file(self) -> File:
-        return File(f"branches-{self._plan.run}-{self._maker.turn('file') + 1:06d}.csv")
 
     # Corrections
 
