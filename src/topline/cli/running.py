@@ -73,6 +73,9 @@ class Session:
         faults = [f"source {name} halted: {state.error}" for name, state in states.items() if state.status is Status.HALTED]
         faults += [f"model {name} halted: {reason}" for name, reason in engine.holds.models.items()]
         faults += engine.holds.tables.values()
+        if not engine.caught_up():
+            reason = engine.machinery.publication.last_error or "not all is published"
+            faults.append(f"the results are behind the log: {reason}")
         if faults:
             raise WorkError("\n".join(faults))
 

@@ -18,6 +18,8 @@ from topline.models.plan import ProjectPlan
 from topline.sources.reader import Readers
 
 REJECTED = "rejected_sales"
+_IDLE, _BUSY = 0.05, 0.002  # seconds that a turn waits for changes: with nothing else to do, and with publishing under way
+_PATIENCE = 15.0  # seconds that stopping waits for the results database
 Positions = dict[str, dict[str, Position]]
 
 
@@ -69,12 +71,14 @@ class Engine:
         self._told: tuple[int, frozenset[str]] | None = None
 
     def run(self, stop: Callable[[], bool], each_turn: Callable[[], None], *, until_idle: bool = False) -> None:
-        """Turn until `stop()`; with `until_idle` until each source's end, as it stood at the start, is published."""
+        """Turn until `stop()`; with `until_idle` until all that the sources held at the start is folded. Then drain."""
         self.machinery.readers.start()
-        while not stop() and not (until_idle and self.idle()):
-            self.turn(timeout=0.05)
+        while not stop() and not (until_idle and self.machinery.readers.reached_end):
+            self.turn(timeout=_IDLE if self.caught_up() else _BUSY)
             each_turn()
-        self.drain()
+        self.machinery.readers.stop()
+        self._drain(stop if until_idle else _after(_PATIENCE))
+        self.machinery.checkpoints.save()
 
     def turn(self, timeout: float) -> bool:
         """One turn: a batch, where there is one, and the publishing that is due. True when something was folded."""
@@ -85,11 +89,8 @@ class Engine:
         self.machinery.checkpoints.after_turn()
         return bool(batches)
 
-    def idle(self) -> bool:
-        """Each source's end is reached, and everything that may be published is."""
-        return self.machinery.readers.reached_end and self.caught_up()
-
     def caught_up(self) -> bool:
+        """Everything that may be published is."""
         publication = self.machinery.publication
         held = self.holds.held_models()
         return (
@@ -100,14 +101,11 @@ class Engine:
         """Rows of the model `rejected_sales`, where the project has one."""
         return self.machinery.dataflow.count(REJECTED) if REJECTED in self.machinery.plan.models else 0
 
-    def drain(self, seconds: float = 10.0) -> None:
-        """Stop reading, publish what is folded, and save the state. Gives up on a results database that does not answer."""
-        self.machinery.readers.stop()
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and not self.caught_up():
+    def _drain(self, give_up: Callable[[], bool]) -> None:
+        """Publish what is folded; gives up on a results database that does not answer for long."""
+        while not self.caught_up() and not give_up() and self.machinery.publication.failing_for < _PATIENCE:
             self._publish(backlog=False)
-            time.sleep(0.005)
-        self.machinery.checkpoints.save()
+            time.sleep(_BUSY)
 
     def fold(self, batches: list[SourceBatch], letters: Mapping[int, LetterState] | None = None) -> None:
         """Make a batch durable. The order is what exactness rests on:
@@ -228,3 +226,8 @@ class Engine:
     def _published(self, epoch: int, models: list[str]) -> None:
         point("published")
         self.machinery.log.mark_published(epoch, models)
+
+
+def _after(seconds: float) -> Callable[[], bool]:
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() >= end

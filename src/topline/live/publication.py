@@ -55,6 +55,7 @@ class Publication:
         self._epoch: Epoch | None = None
         self._retry_at = 0.0
         self._failures = 0
+        self._failing_since = 0.0
         self.last_error = ""
         self.published_epoch = 0
         self.freshness_ms: float | None = None
@@ -112,6 +113,11 @@ class Publication:
         self._note_freshness(epoch)
         published(epoch.number, list(epoch.models))
 
+    @property
+    def failing_for(self) -> float:
+        """Seconds since the results database last answered; 0 while it does."""
+        return time.monotonic() - self._failing_since if self._failures else 0.0
+
     def close(self) -> None:
         self._worker.shutdown(wait=True)
 
@@ -127,6 +133,7 @@ class Publication:
 
     def _back_off(self, error: TransientError) -> None:
         self.last_error = str(error)
+        self._failing_since = self._failing_since if self._failures else time.monotonic()
         self._failures += 1
         self._retry_at = time.monotonic() + min(30.0, 0.2 * 2 ** min(self._failures, 8)) * random.uniform(0.5, 1.0)
 

@@ -76,7 +76,8 @@ class Reader:
         self._backoff = backoff or Backoff()
         self._changed = changed or threading.Condition()
         self._queue: deque[SourceBatch] = deque()
-        self._rows, self._at_end = 0, False
+        self._rows = self._put_batches = self._taken_batches = 0
+        self._end: int | None = None  # batches that were put when the source had given all that it held at first
         self._committed: dict[str, Position] = {}  # not told to the source yet
         self._uncommitted: dict[str, Position] = {}  # given out, and not known to be in the log
         self._stopping = threading.Event()
@@ -97,9 +98,10 @@ class Reader:
 
     @property
     def reached_end(self) -> bool:
-        """All that the source held when it was opened was read and taken from the queue."""
+        """All that the source held when it was first opened was read and taken from the queue. It stays so: what comes
+        after that is new, and may come without end."""
         with self._changed:
-            return self._at_end and not self._queue
+            return self._end is not None and self._taken_batches >= self._end
 
     def start(self) -> None:
         self._thread.start()
@@ -115,6 +117,7 @@ class Reader:
         if not self._queue:
             return None
         batch = self._queue.popleft()
+        self._taken_batches += 1
         self._rows -= _weight(batch)
         self._changed.notify_all()
         return batch
@@ -159,7 +162,6 @@ class Reader:
             self.source.close()
 
     def _read_on(self) -> None:
-        self._at_end = False
         self.source.open(self._resume())
         while not self._stopping.is_set():
             self._tell_committed()
@@ -170,9 +172,9 @@ class Reader:
             self._note_end(self.source.reached_end())
 
     def _note_end(self, at_end: bool) -> None:
-        if at_end != self._at_end:
+        if at_end and self._end is None:
             with self._changed:
-                self._at_end = at_end
+                self._end = self._put_batches
                 self._changed.notify_all()
 
     def _put(self, batch: SourceBatch) -> None:
@@ -181,6 +183,7 @@ class Reader:
             with self._changed:
                 if not self._queue or self._rows + _weight(batch) <= self._queue_rows:
                     self._queue.append(batch)
+                    self._put_batches += 1
                     self._uncommitted.update(batch.positions)
                     self._rows += _weight(batch)
                     self._changed.notify_all()

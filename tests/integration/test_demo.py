@@ -1,0 +1,40 @@
+"""`topline demo`: stops by itself with equal results, and on Ctrl-C with 130 and nothing left running."""
+
+import signal
+import subprocess
+from pathlib import Path
+
+from tests.polling import until
+from tests.project import TOPLINE, TestProject
+from topline.embedded import EmbeddedPostgres
+
+
+def test_with_a_duration_it_stops_by_itself_and_proves_its_result(tmp_path: Path) -> None:
+    shown = TestProject(tmp_path).run("demo", "--duration", "12s", "--port", "0", timeout=150)
+    assert "DIFFERS" not in shown
+    assert shown.count("equal") >= 9
+    assert "Top cities" in shown
+    assert server_of(tmp_path).pid() is None
+
+
+def test_ctrl_c_stops_all_of_it(tmp_path: Path) -> None:
+    command = [*TOPLINE, "demo", "--port", "0", "--dir", str(tmp_path / "demo")]
+    with (tmp_path / "out").open("wb") as out:
+        process = subprocess.Popen(command, cwd=tmp_path, stdout=out, stderr=out, start_new_session=True)
+    until((tmp_path / "demo" / ".topline" / "engine.json").exists, timeout=60)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 130, (tmp_path / "out").read_text()
+    assert server_of(tmp_path, "demo").pid() is None
+    assert "Traceback" not in (tmp_path / "out").read_text()
+
+
+def test_a_folder_that_is_no_demo_is_never_touched(tmp_path: Path) -> None:
+    (tmp_path / ".demo").mkdir()
+    (tmp_path / ".demo" / "mine").write_text("precious")
+    shown = TestProject(tmp_path).run("demo", "--duration", "1s", expect=2)
+    assert "not an earlier demo" in shown
+    assert (tmp_path / ".demo" / "mine").read_text() == "precious"
+
+
+def server_of(folder: Path, name: str = ".demo") -> EmbeddedPostgres:
+    return EmbeddedPostgres(folder / name / ".topline")
