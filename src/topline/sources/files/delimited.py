@@ -1,7 +1,7 @@
 """CSV. Lines that prove regular go through pyarrow in one call; every other record through `quoted.Splitter`, in Python.
 
 Regular: one record on one line, of the right number of fields, valid in the encoding, each quote opening or closing a
-whole field. Both ways give the same rows, which a property test holds.
+whole field, or doubled within one. Both ways give the same rows, which a property test holds.
 """
 
 from dataclasses import dataclass
@@ -94,7 +94,7 @@ class CsvParser:
         separators = lines.places(ord(dialect.delimiter))
         counts = _per_line(lines, separators[~_inside(lines, separators, quotes)] if len(quotes) else separators)
         regular: Mask = (counts == width - 1) & (lines.ends - lines.starts < dialect.max_bytes)
-        regular &= ~_misquoted(lines, quotes, ord(dialect.delimiter))
+        regular &= ~_misquoted(lines, quotes, dialect)
         regular &= ~_holding_any(lines, [0, ord(dialect.escape)] if dialect.escape else [0])
         returns = lines.places(_RETURN)
         regular &= ~lines.holding(returns[~_followed_by_newline(lines, returns)])
@@ -197,15 +197,18 @@ def _inside(lines: Lines, separators: Ints, quotes: Ints) -> Mask:
     return inside
 
 
-def _misquoted(lines: Lines, quotes: Ints, delimiter: int) -> Mask:
-    """Lines with a quote that neither opens nor closes a whole field: doubled, stray, or open at the line's end."""
+def _misquoted(lines: Lines, quotes: Ints, dialect: Dialect) -> Mask:
+    """Lines with a quote that is stray, or open at the line's end. On a line, quotes open and close in turn; of a doubled
+    one, the first closes and the second opens again, side by side."""
     if not len(quotes):
         return np.zeros(len(lines.ends), dtype=bool)
+    delimiter, quote = ord(dialect.delimiter), ord(dialect.quote)
     line = lines.line_of(quotes)
     opens = (np.arange(len(quotes)) - np.searchsorted(quotes, lines.starts)[line]) % 2 == 0
-    begins = (quotes == lines.starts[line]) | (lines.octets[np.maximum(quotes - 1, 0)] == delimiter)
+    preceding = lines.octets[np.maximum(quotes - 1, 0)]
+    begins = (quotes == lines.starts[line]) | (preceding == delimiter) | (preceding == quote)
     following = lines.octets[np.minimum(quotes + 1, len(lines.octets) - 1)]
-    closes = (quotes + 1 == lines.ends[line]) | (following == delimiter)
+    closes = (quotes + 1 == lines.ends[line]) | (following == delimiter) | (following == quote)
     closes |= (following == _RETURN) & (quotes + 2 == lines.ends[line])
     wrong: Mask = lines.holding(quotes[np.where(opens, ~begins, ~closes)]) | (_per_line(lines, quotes) % 2 == 1)
     return wrong
@@ -245,7 +248,7 @@ def _options(names: list[str], wanted: list[str], dialect: Dialect, size: int) -
         "parse_options": csv.ParseOptions(
             delimiter=dialect.delimiter,
             quote_char=dialect.quote or False,
-            double_quote=False,
+            double_quote=True,
             escape_char=False,
             newlines_in_values=False,
             ignore_empty_lines=False,
