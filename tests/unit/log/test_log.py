@@ -327,6 +327,51 @@ def test_a_damaged_log_is_a_clear_error(tmp_path: Path, damage: str) -> None:
         Log.open(tmp_path, PROJECT)
 
 
+def test_a_pin_that_is_taken_while_a_fold_is_written_stops_it(log: Log, tmp_path: Path) -> None:
+    log.append(LogEntry(changes=[changes(ORDERS, [order(1)])]))
+    step = log._compactor._next_step(1)
+    assert step is not None
+    with log.pin() as pin:
+        assert pin.epoch == 0
+        assert not log._compactor._fold(step)
+        assert (log.floor, list((tmp_path / "segments").iterdir())) == (0, [])
+    assert log._compactor._fold(step)
+    assert log.floor == 1
+
+
+def test_a_segment_that_a_pin_still_reads_outlives_its_merge(log: Log, tmp_path: Path) -> None:
+    for number in range(2):
+        log.append(LogEntry(changes=[changes(ORDERS, [order(number)])]))
+    log.compact(through=1)
+    with log.pin(2):
+        log.compact(through=2)
+        assert (log.floor, len(list((tmp_path / "segments").iterdir()))) == (2, 2)
+    log.compact(through=2)
+    assert len(list((tmp_path / "segments").iterdir())) == 1
+
+
+def test_folding_stops_at_what_is_published(log: Log) -> None:
+    for number in range(4):
+        log.append(LogEntry(changes=[changes(ORDERS, [order(number)])]))
+    log.compact()
+    assert (log.floor, log.pending_rows) == (0, 4)
+    log.mark_published(3, ["a"])
+    log.mark_published(1, ["halted"])
+    log.compact(through=4)
+    assert (log.floor, log.pending_rows) == (3, 1)
+    with pytest.raises(StateError, match="the oldest that can be read is 3"):
+        list(log.snapshot(ORDERS.name, 2))
+
+
+def test_the_newest_of_several_segments_wins(log: Log, tmp_path: Path) -> None:
+    for epoch, rows in enumerate((100, 20, 4), start=1):
+        log.append(LogEntry(changes=[changes(ORDERS, [order(n, f"city {epoch}") for n in range(rows)], at=epoch)]))
+        log.compact(through=epoch)
+    assert len(list((tmp_path / "segments").iterdir())) == 3
+    found = {key[0]: row[1] for key, row in table_of(log, ORDERS.name).items()}
+    assert found == {n: "city 3" if n < 4 else "city 2" if n < 20 else "city 1" for n in range(100)}
+
+
 def test_a_missing_segment_is_a_clear_error(log: Log, tmp_path: Path) -> None:
     log.append(LogEntry(changes=[changes(ORDERS, [order(1)])]))
     log.compact(through=1)
