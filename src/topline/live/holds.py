@@ -49,6 +49,13 @@ class Holds:
             log.release(table)
             log.declare({table: self._plan.tables[table]})
 
+    def halt(self, models: Mapping[str, str]) -> None:
+        """These models have stopped, with the reason, and so has what reads them."""
+        for model, reason in models.items():
+            self.models[model] = reason
+            for name in downstream(self._plan, [model]):
+                self.models.setdefault(name, f"it reads {model}, which is halted")
+
     def is_held(self, table: str) -> bool:
         return table in self.tables
 

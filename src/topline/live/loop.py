@@ -11,7 +11,7 @@ from topline.faults import point
 from topline.live.admission import Admission
 from topline.live.checkpoint import Checkpoints
 from topline.live.dataflow import Applied, Dataflow
-from topline.live.holds import Holds, downstream
+from topline.live.holds import Holds
 from topline.live.publication import Publication
 from topline.log import LetterState, Log, LogEntry
 from topline.models.plan import ProjectPlan
@@ -202,10 +202,7 @@ class Engine:
         self.counts.changes = self.counts.by_source.total()
         self.counts.dead_letters = self.counts.letters_by_source.total()
         self.counts.rows_read += applied.rows_read
-        for model, message in applied.halted.items():
-            self.holds.models[model] = message
-            for name in downstream(self.machinery.plan, [model]):
-                self.holds.models.setdefault(name, f"it reads {model}, which is halted")
+        self.holds.halt(applied.halted)
         self.machinery.publication.note(applied.dirty)
 
     def _publish(self, *, backlog: bool) -> None:

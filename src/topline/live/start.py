@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from topline.changes import UPSERT, Part, TableChanges
 from topline.config import Project
 from topline.embedded import EmbeddedPostgres
+from topline.errors import StateError
 from topline.live.checkpoint import Checkpoints, load_checkpoint
 from topline.live.dataflow import Dataflow
 from topline.live.holds import Holds
@@ -117,6 +118,7 @@ def _engine(
     readers = Readers(sources, log_resume(log), max_rows=rows, queue_rows=2 * rows)
     checkpoints = Checkpoints(project.state_dir, log, dataflow, settings.checkpoint_share)
     holds = Holds(plan, log.holds())
+    holds.halt(dataflow.halted)
     declare_tables(plan, log, holds)
     interval = settings.publish_interval_ms / 1000
     return Engine(Machinery(plan, log, dataflow, readers, publication, checkpoints, rows, interval), holds)
@@ -150,8 +152,12 @@ def _state(project: Project, plan: ProjectPlan, log: Log, on_rebuild: Callable[[
     if saved is None:
         return rebuild(plan, log, on_rebuild)
     dataflow, epoch = saved
-    for batch in log.read(epoch):
-        dataflow.apply([change for change in batch.changes if change.table in plan.tables])
+    try:
+        for batch in log.read(epoch):
+            dataflow.apply([change for change in batch.changes if change.table in plan.tables])
+    except StateError:  # the log was folded past the checkpoint: the whole of it says the same
+        dataflow.close()
+        return rebuild(plan, log, on_rebuild)
     return dataflow
 
 
