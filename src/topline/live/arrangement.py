@@ -30,12 +30,14 @@ class Arrangement:
 
     @property
     def nbytes(self) -> int:
-        return self._rows.nbytes + self._keys.nbytes + self._arena.nbytes
+        return self._rows.nbytes + self._keys.nbytes + 8 * self._end
 
     def counts(self, keys: list[Ints]) -> Ints:
         """How many different rows each key has."""
         found = self._keys.find(keys)
-        return np.where(found >= 0, np.append(self._of_key(_LENGTH), 0)[found], 0)
+        counts, held = np.zeros(len(found), np.int64), np.flatnonzero(found >= 0)
+        counts[held] = self._of_key(_LENGTH)[found[held]]
+        return counts
 
     def match(self, keys: list[Ints]) -> tuple[Ints, Ints]:
         """Pairs (which of `keys`, row number) of all rows with these keys."""

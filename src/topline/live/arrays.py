@@ -49,10 +49,10 @@ def ranges(starts: Ints, lengths: Ints) -> Ints:
 
 
 def grown(array: Array, used: int, needed: int) -> Array:
-    """`array` with room for `needed` entries, doubled so that appending is linear; the first `used` are kept."""
+    """`array` with room for `needed` entries, half as large again so that appending is linear; the first `used` are kept."""
     if needed <= len(array):
         return array
-    larger = np.empty(max(needed, 2 * len(array), 16), array.dtype)
+    larger = np.empty(max(needed, len(array) + len(array) // 2, 16), array.dtype)
     larger[:used] = array[:used]
     return larger
 

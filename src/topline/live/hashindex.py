@@ -14,8 +14,7 @@ _ONE = np.uint64(1)
 _VACANT = np.uint64(0)
 _TOMBSTONE = _LOW  # as a slot's lower half: never a row's number + 1
 _NO_ROW = int(_LOW) - 1
-_FIRST_LOOK = np.arange(1, dtype=np.uint64)
-_NEXT_LOOKS = np.arange(8, dtype=np.uint64)  # slots at a time for those that did not find at once
+_LOOKS = np.arange(6, dtype=np.uint64)  # slots at a time for those that were not found at once
 _SMALLEST = 64
 
 
@@ -41,9 +40,24 @@ class HashIndex:
             return found
         mask = np.uint64(len(self._slots) - 1)
         tags = hashes >> _HALF
-        asking, places, steps = np.arange(len(hashes)), tags & mask, _FIRST_LOOK
+        places = tags & mask
+        entries = self._slots[places]
+        likely = np.flatnonzero(entries >> _HALF == tags)
+        rows = (entries[likely] & _LOW).astype(np.int64) - 1
+        right = (rows >= 0) & (rows != _NO_ROW)
+        if not right.all():
+            likely, rows = likely[right], rows[right]
+        right = same(likely, rows)
+        found[likely[right]] = rows[right]
+        asking = np.flatnonzero((entries != _VACANT) & (found < 0))
+        self._look_on(asking, tags[asking], places[asking] + _ONE, same, found)
+        return found
+
+    def _look_on(self, asking: Ints, tags: Hashes, places: Hashes, same: Same, found: Ints) -> None:
+        """Go on for those that were not found in their first slot, several slots at a time."""
+        mask = np.uint64(len(self._slots) - 1)
         while len(asking):
-            entries = self._slots[(places[:, None] + steps) & mask]
+            entries = self._slots[(places[:, None] + _LOOKS) & mask]
             likely, at = np.nonzero(entries >> _HALF == tags[:, None])
             rows = (entries[likely, at] & _LOW).astype(np.int64) - 1
             real = (rows >= 0) & (rows != _NO_ROW)
@@ -52,9 +66,7 @@ class HashIndex:
             found[asking[likely[right]]] = rows[right]
             onward = (entries != _VACANT).all(axis=1)
             onward[likely[right]] = False
-            asking, tags, places = asking[onward], tags[onward], places[onward] + np.uint64(len(steps))
-            steps = _NEXT_LOOKS
-        return found
+            asking, tags, places = asking[onward], tags[onward], places[onward] + np.uint64(len(_LOOKS))
 
     def add(self, hashes: Hashes, rows: Ints) -> None:
         """Put in rows that are not there yet, each once."""

@@ -33,7 +33,7 @@ class Interner:
 
     @property
     def nbytes(self) -> int:
-        return self._words.nbytes + self._starts.nbytes + self._lengths.nbytes + self._index.nbytes
+        return 8 * int(self._starts[self._count]) + 16 * self._count + self._index.nbytes
 
     def intern(self, text: pa.Array, *, add: bool = True) -> Ints:
         """Codes of a string array; NULL where it is null and, without `add`, -1 where the string was never seen."""

@@ -27,7 +27,7 @@ class RowStore:
 
     @property
     def nbytes(self) -> int:
-        return sum(column.nbytes for column in self.columns) + self._live.nbytes + self._index.nbytes
+        return (8 * len(self.columns) + 1) * self._end + self._index.nbytes
 
     def find(self, keys: Sequence[Ints], hashes: Hashes | None = None) -> Ints:
         """The number of the row with each key, or -1. `hashes`: of the keys, where they are known already."""

@@ -73,7 +73,7 @@ class SortedIndex:
 
     @property
     def nbytes(self) -> int:
-        return sum(column.nbytes for column in self._columns) + self._weights.nbytes
+        return 8 * (len(self._columns) + 1) * self._blocks * BLOCK
 
     # reading
 

@@ -179,6 +179,7 @@ def test_an_equal_row_is_no_change_but_moves_the_owner() -> None:
     dataflow.apply([upserts("shop.orders", order(1, "10"), partition="old.csv", hi=1)])
     assert dataflow.apply([upserts("shop.orders", order(1, "10"), partition="new.csv", hi=2)]).dirty == {}
     assert dataflow.apply([Sweep("shop.orders", "old.csv", 9, Position(9, 0))]).resolved == ()
+    assert dataflow.apply([Sweep("shop.orders", "new.csv", 2, Position(9, 0))]).resolved == ()
     (swept,) = dataflow.apply([Sweep("shop.orders", "new.csv", 9, Position(9, 4))]).resolved
     assert (swept.partition, swept.hi.tolist(), swept.lo.tolist(), swept.rows["order_id"].to_pylist()) == (
         "new.csv",
