@@ -58,6 +58,12 @@ _RULES: tuple[Rule, ...] = (
     (exp.Avg, _always, "AVG is a float in some engines", "use the macro exact_avg(x)"),
     (exp.Div, _always, "`/` differs between engines and is not exact", "use the macro exact_avg(x), or multiply by a decimal"),
     (exp.Star, lambda node: isinstance(node.parent, exp.Column), "alias.* hides which columns", "list the columns"),
+    (
+        exp.Collate,
+        lambda node: str(node.expression.name).upper() != "C",
+        "only the collation of bytes is the same everywhere",
+        "use by_bytes(x)",
+    ),
     (exp.Pivot, _always, "PIVOT cannot be live", "aggregate CASE WHEN .. THEN .. END, one for each column"),
     (exp.TableSample, _always, "samples are not repeatable", "filter by a column"),
     (exp.Lambda, _always, "lambdas are not portable", "use plain expressions"),

@@ -180,12 +180,12 @@ class _Query:
         if window is None:
             raise self._place.fault("QUALIFY without the rank as a column", ranking.window, hint=UNBOUNDED)
         kept = {n: e for n, e in rows.outputs if e is not window}
-        partition = [_column_of(e, kept) for e in window.args["partition_by"]]
-        order = [as_order(_column_of(o.this, kept), o) for o in order_of(window)]
-        base = self._builder.select(rows.node, list(kept), list(kept.values()), rows.condition)
+        partition = [_beside_rank(_column_of(e, kept)) for e in window.args["partition_by"]]
+        order = [as_order(_beside_rank(_column_of(o.this, kept)), o) for o in order_of(window)]
+        base = self._builder.select(rows.node, [_beside_rank(n) for n in kept], list(kept.values()), rows.condition)
         self._check_text_order(base, order_of(window), order)
         top = self._builder.top(base, partition, order, limit, ranking.window)
-        return self._builder.select(top, names, [column("rank" if n == ranking.name else n) for n in names])
+        return self._builder.select(top, names, [column("rank" if n == ranking.name else _beside_rank(n)) for n in names])
 
     def _check_text_order(self, base: Node, written: Sequence[exp.Ordered], order: Sequence[Order]) -> None:
         types = {c.name: c.type for c in base.columns}
@@ -225,11 +225,19 @@ def _with(query: exp.Expr, scope: Scope, place: Place) -> Scope:
     return scope
 
 
-def _branches(union: exp.Expr) -> list[exp.Expr]:
-    union = union.unnest() if isinstance(union, exp.Subquery) and not union.args.get("with_") else union
-    if isinstance(union, exp.Union) and not union.args.get("with_"):
-        return [*_branches(union.this), *_branches(union.expression)]
-    return [union]
+def _branches(union: exp.Union) -> list[exp.Expr]:
+    """The queries that UNION ALL connects; one with CTEs of its own stays whole."""
+    return [branch for side in (union.this, union.expression) for branch in _parts(side)]
+
+
+def _parts(query: exp.Expr) -> list[exp.Expr]:
+    bare = query.unnest() if isinstance(query, exp.Subquery) and not query.args.get("with_") else query
+    return _branches(bare) if isinstance(bare, exp.Union) and not bare.args.get("with_") else [query]
+
+
+def _beside_rank(name: str) -> str:
+    """A ranked column's name: `rank` itself is what a TopN adds."""
+    return "rank.below" if name == "rank" else name
 
 
 def _column_of(expression: exp.Expr, kept: dict[str, exp.Expr]) -> str:

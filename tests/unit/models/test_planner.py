@@ -56,6 +56,14 @@ LIVE = {
     "best": "select id, day from (select *, row_number() over (partition by day order by number nulls first, {{ "
     "by_bytes('id') }}) "
     "as r from $t) as q where r = 1 and ok",
+    "a column called rank": "select id, rank, r from (select id, number as rank, row_number() over (partition by day order by "
+    "number nulls last, {{ by_bytes('id') }}) as r from $t) as q where r <= 2",
+    "union in a cte": "with a as (select id from $t union all (select id from $u union all select id from $t)) "
+    "select id, 'q' as z from a union all select id, 'p' as z from a",
+    "alias of a column": "select id, number + 1 as number from $t where number > 2",
+    "group by an alias of a column": "select coalesce(name, '') as name, count(*) as n from $t group by name",
+    "measure named as a group": "select day as total, sum(number) as day from $t group by day",
+    "residual of one side": "select t.id, u.id as uid from $t t join $u u on t.id = u.t_id and t.ok and u.number = 1",
     "top of groups": "select name, day, total from (select name, day, sum(number) as total, row_number() over "
     "(partition by day "
     "order by sum(number) desc nulls last, {{ by_bytes('name') }} nulls first) as r from $t group by name, day) as q "

@@ -97,6 +97,11 @@ REFUSED = {
     "untyped null": ("select id, null as x from $t", "a NULL without a type", 1, "cast(null as text)"),
     "odd type": ("select id, cast(name as blob) as x from $t", "BLOB is not one of the live types", 1, "cast"),
     "two of a name": ("select id, name as id from $t", "two columns are called", 1, "alias"),
+    "collation": ("select id from $t where name collate nocase = 'a'", "collation of bytes", 1, "by_bytes"),
+    "zero": (
+        "select id from (select id,\n row_number() over (partition by day order by number) as r from $t) as q where r <= 0",
+        "unbounded rank", 2, "rank <= 100",
+    ),
     "unnest": ("select id from $t, unnest([1]) as x", "", 1, ""),
     "values": ("select x.a from (values (1)) as x(a)", "VALUES", 1, "source table"),
     "not a select": ("delete from $t", "one SELECT", 1, ""),
