@@ -88,6 +88,8 @@ def test_text_is_ordered_by_bytes(dsn: str) -> None:
         publisher.publish(epoch(1, whole([city(name) for name in names])))
     found = [name for (name,) in query(dsn, f"SELECT city FROM {SCHEMA}.cities ORDER BY city")]
     assert found == sorted(names, key=lambda name: name.encode())
+    collations = "SELECT collation_name FROM information_schema.columns WHERE table_name = 'cities' AND data_type = 'text'"
+    assert query(dsn, collations) == [("C",)], "whatever the database's own collation is"
 
 
 def test_each_model_says_which_epoch_and_source_times_it_shows(dsn: str) -> None:
