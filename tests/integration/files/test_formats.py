@@ -1,6 +1,7 @@
 """Given files as branches write them, good and bad, when they are read, then rows and dead letters are these."""
 
 import gzip
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,13 @@ def test_an_open_quote_costs_its_own_line_only(tmp_path: Path) -> None:
 def test_a_huge_line_is_kept_in_bounded_memory(tmp_path: Path) -> None:
     """Its bytes lie in a file; the letter names it, and no more than the line's own file is written."""
     inbox = Inbox(tmp_path)
-    huge = b"2," + b"x" * (20 << 20) + b"\n"
+    huge = b"2," + b"x" * (100 << 20) + b"\n"
     inbox.drop("a.csv", HEAD.encode() + b"1,a\n" + huge + b"3,c\n")
+    tracemalloc.start()
     inbox.read()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 24 << 20
     assert inbox.rows == [("1", "a"), ("3", "c")]
     assert is_spilled(inbox.letters[0].raw)
     assert inbox.bad == [("inbox/a.csv:3", huge)]

@@ -187,6 +187,17 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(tmp_path: Path) -> N
     assert [(sweep.below, sweep.at) for sweep in inbox.sweeps] == [(2, Position(2, 3))]
 
 
+def test_a_reread_that_changes_meanwhile_retracts_nothing(inbox: Inbox) -> None:
+    inbox.drop("a.csv", HEAD + "1,a\n")
+    inbox.read()
+    path = inbox.drop("a.csv", HEAD + "".join(f"{n},b\n" for n in range(2, 100)))
+    inbox.restart()
+    assert inbox.commit_one(max_rows=50)
+    path.write_bytes(path.read_bytes() + b"100,c\n")
+    until(lambda: inbox.commit_one(max_rows=50) is None and inbox.source.reached_end())
+    assert [sweep.at.hi for sweep in inbox.sweeps] == [3]
+
+
 def test_after_a_crash_it_goes_on_behind_the_committed_line(inbox: Inbox) -> None:
     inbox.drop("a.csv", HEAD + "1,a\nbad\n" + "".join(f"{n},x\n" for n in range(2, 10)))
     inbox.restart()
