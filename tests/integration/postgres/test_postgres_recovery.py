@@ -4,7 +4,9 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from tests.conftest import Postgres
 from tests.integration.postgres.conftest import Shop
@@ -290,3 +292,14 @@ def test_close_may_come_at_any_time_and_twice(orders: Shop) -> None:
     source.close()
     with pytest.raises(TransientError, match="not open"):
         source.read(1, 0)
+
+
+def test_a_transaction_that_stays_open_delays_the_copy_with_a_clear_message(orders: Shop) -> None:
+    with psycopg.connect(orders.dsn) as other:
+        other.execute("INSERT INTO orders VALUES (4, 'Bari', 1, NULL)")
+        hurried = orders.source(dsn=make_conninfo(orders.dsn, options="-c lock_timeout=100ms"))
+        with pytest.raises(TransientError, match=r"waits for transactions that were open.*pg_stat_activity"):
+            hurried.open(Resume())
+    replica = orders.replica()
+    catch_up(orders.source(), replica)
+    assert ids(replica) == [1, 2, 3, 4]

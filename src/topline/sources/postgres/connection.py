@@ -11,33 +11,41 @@ from psycopg.pq.abc import PGresult
 
 from topline.errors import SourceHalted, TransientError
 
-# A walsender gives up on a reader that is silent for wal_sender_timeout; ours is, while the engine digests a large batch.
-_SESSION = {
+# The text of values: the decoder relies on it, so a user's own options do not change it.
+_FORMS = {
     "TimeZone": "UTC",
     "DateStyle": "ISO",
     "IntervalStyle": "postgres",
     "extra_float_digits": "1",
     "bytea_output": "hex",
+}
+# A walsender gives up on a reader that is silent for wal_sender_timeout; ours is, while the engine digests a large batch.
+_PATIENCE = {
     "statement_timeout": "0",
+    "lock_timeout": "30s",
     "idle_in_transaction_session_timeout": "0",
     "wal_sender_timeout": "300s",
 }
 
 
 def session_conninfo(dsn: str, connect_timeout: int, **more: Any) -> str:
-    """`dsn` with our session settings behind the user's own options. SourceHalted when it is not a DSN."""
+    """`dsn` with our session settings; of the user's own options, those on patience win. SourceHalted when it is not a DSN."""
     try:
         given = conninfo_to_dict(dsn)
     except psycopg.ProgrammingError as error:
         raise SourceHalted(f"not a PostgreSQL DSN: {error}") from None
-    options = " ".join([str(given.pop("options", "") or ""), *(f"-c {name}={value}" for name, value in _SESSION.items())])
+    options = " ".join([_options(_PATIENCE), str(given.pop("options", "") or ""), _options(_FORMS)])
     defaults = {
         "connect_timeout": connect_timeout,
         "application_name": "topline",
         "keepalives_idle": 30,
         "keepalives_interval": 10,
     }
-    return make_conninfo(**{**defaults, **given, "client_encoding": "UTF8", "options": options.strip(), **more})
+    return make_conninfo(**{**defaults, **given, "client_encoding": "UTF8", "options": options, **more})
+
+
+def _options(settings: dict[str, str]) -> str:
+    return " ".join(f"-c {name}={value}" for name, value in settings.items())
 
 
 @contextlib.contextmanager

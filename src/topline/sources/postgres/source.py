@@ -1,31 +1,25 @@
 """The source: copies first, then the stream; what it must remember travels in its batches."""
 
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import psycopg
 import pyarrow as pa
 
 from topline.changes import DeadLetter, Position, SourceBatch
-from topline.errors import ConfigError, SourceHalted, ToplineError, TransientError
+from topline.errors import ConfigError, TransientError
 from topline.sources.base import Context, Fault, Progress, Resume
-from topline.sources.postgres import catalog, faults, publication
-from topline.sources.postgres.binding import Binding
 from topline.sources.postgres.catalog import Catalog
-from topline.sources.postgres.connection import message, session_conninfo, translated
 from topline.sources.postgres.copying import Copying
+from topline.sources.postgres.database import Database
 from topline.sources.postgres.decoder import Decoder
 from topline.sources.postgres.memory import Memory, resync_memory
 from topline.sources.postgres.opening import Opening
 from topline.sources.postgres.settings import Settings
 from topline.sources.postgres.snapshot import Copier
 from topline.sources.postgres.stream import Stream
-from topline.sources.postgres.tables import quote, targets
+from topline.sources.postgres.tables import targets
 from topline.sources.postgres.watch import Watch
-
-_GRACE = 2.0  # seconds
 
 
 class PostgresSource:
@@ -35,50 +29,38 @@ class PostgresSource:
         self.name = context.name
         self._settings = settings
         self._targets = targets(context.name, context.tables, settings)
-        self._publication = settings.publication or f"topline_{context.name}"
-        self._slot = settings.slot or f"topline_{context.name}"
         self._zone = _zone(settings.zone)
+        self._database = Database(context.name, settings, self._targets, self._zone)
         self._stream: Stream | None = None
         self._copying: Copying | None = None
         self._watch: Watch | None = None
 
-    @property
-    def _conninfo(self) -> str:
-        return session_conninfo(self._settings.dsn, self._settings.connect_timeout)
-
     def check(self) -> list[Fault]:
-        where = f"sources.{self.name}"
-        try:
-            with catalog.connect(self._conninfo) as connection:
-                return self._faults(self._read(connection), set(self._targets))
-        except psycopg.Error as error:
-            return [Fault(where, f"cannot connect: {message(error)}", "correct `dsn`, or start the server")]
-        except ToplineError as error:
-            return [Fault(where, str(error))]
+        return self._database.check()
+
+    def current(self, table: str) -> Iterator[pa.Table]:
+        """`table` with or without the source's name. ConfigError when it is not declared."""
+        return self._database.current(table)
 
     def open(self, resume: Resume) -> None:
         """Publication and slot are made or checked; a snapshot is taken for the tables that must be copied."""
         self.close()
         memory = Memory.load(resume.memory)
-        with translated(f"connecting to {self.name}"), catalog.connect(self._conninfo) as connection:
-            found = self._settled(connection)
-            if problems := self._faults(found, set(self._targets) - memory.done):
-                raise SourceHalted("\n".join(f"{f.where}: {f.problem}: {f.remedy}" for f in problems))
-            added = publication.ensure(connection, self._publication, found, list(self._targets.values()), self._prunes)
-            self._end = _write_position(connection)
-        self._start(found, memory, resume, {target.name for target in added})
+        found = self._database.prepare(memory.done)
+        self._end = found.end
+        self._start(found.catalog, memory, resume, set(found.added))
 
     def _start(self, found: Catalog, memory: Memory, resume: Resume, added: set[str]) -> None:
-        self._stream = Stream(session_conninfo(self._settings.dsn, self._settings.connect_timeout, replication="database"))
-        opening = Opening(self.name, self._slot, self._targets, found, memory, resume)
+        self._stream = Stream(self._database.replication_conninfo)
+        opening = Opening(self.name, self._database.slot, self._targets, found, memory, resume)
         plan = opening.plan(self._stream.identify(), added)
         self._memory, self._partition = plan.memory, plan.partition
-        self._decoder = Decoder(self._targets, found.bases, self._zone, self._partition, self._look_up)
+        self._decoder = Decoder(self._targets, found.bases, self._zone, self._partition, self._database.look_up)
         self._base, self._passed, self._server_end = plan.position, plan.position.hi, self._end
         self._bases, self._streaming, self._announced = found.bases, False, False
         if plan.pending:
             slot = opening.make_slot(self._stream, plan)
-            copier = Copier(self._conninfo, slot.snapshot, found.bases, self._zone)
+            copier = Copier(self._database.conninfo, slot.snapshot, found.bases, self._zone)
             if plan.temporary:
                 self._stream.drop_slot(plan.temporary)
             self._base = opening.base(plan, slot)
@@ -104,9 +86,10 @@ class PostgresSource:
     def _begin(self, stream: Stream) -> SourceBatch:
         """Start the stream, where everything not yet copied or committed begins; the memory is handed over with it."""
         start = max([self._base.hi, min((self._memory.tables[name].lsn for name in self._targets), default=0)])
-        stream.start(self._slot, self._publication, start)
+        stream.start(self._database.slot, self._database.publication, start)
         self._decoder.copied = {name: self._memory.tables[name].lsn for name in self._targets}
-        self._watch = Watch(self._conninfo, self._slot, self._publication, self._memory, self._settings.heartbeat)
+        names = (self._database.slot, self._database.publication)
+        self._watch = Watch(self._database.conninfo, *names, self._memory, self._settings.heartbeat)
         self._streaming = True
         stream.ask()
         return SourceBatch(self.name, memory=self._memory.dump(), copying=self._is_copying)
@@ -183,20 +166,9 @@ class PostgresSource:
         lag = max(self._server_end - self._passed, 0)
         return Progress("streaming" if lag or self._is_copying else "idle", lag_bytes=lag)
 
-    def current(self, table: str) -> Iterator[pa.Table]:
-        """`table` is the name without the source's. ConfigError when it is not declared."""
-        name = self._declared(table)
-        with translated(f"connecting to {self.name}"), catalog.connect(self._conninfo) as connection:
-            bases = self._read(connection).bases
-        copier = Copier(self._conninfo, None, bases, self._zone)
-        try:
-            yield from copier.chunks(self._targets[name], self._settings.copy_rows)
-        finally:
-            copier.close()
-
     def resync(self, table: str | None, resume: Resume) -> dict[str, bytes | None]:  # noqa: ARG002
         """The tables' memory without "done"; what the log knows beside it stays."""
-        names = list(self._targets) if table is None else [self._declared(table)]
+        names = list(self._targets) if table is None else [self._database.declared(table)]
         return {key: value for name in names for key, value in resync_memory(name).items()}
 
     def reread(self, letter: DeadLetter) -> DeadLetter:
@@ -210,65 +182,11 @@ class PostgresSource:
                 part.close()
         self._stream = self._copying = self._watch = None
 
-    def _declared(self, table: str) -> str:
-        name = table.removeprefix(f"{self.name}.")
-        if name not in self._targets:
-            raise ConfigError(f"{table} is not a table of the source {self.name}; it has: {', '.join(self._targets)}")
-        return name
-
     @property
     def _stream_now(self) -> Stream:
         if self._stream is None:
             raise TransientError(f"the source {self.name} is not open")
         return self._stream
-
-    @property
-    def _prunes(self) -> bool:
-        return self._settings.publication is None
-
-    def _read(self, connection: catalog.Connection) -> Catalog:
-        return catalog.read(connection, self._targets.values(), self._publication, self._slot)
-
-    def _settled(self, connection: catalog.Connection) -> Catalog:
-        """The catalog, once the slot is free: the server needs a moment to notice that its last reader has gone."""
-        deadline = time.monotonic() + _GRACE
-        while (found := self._read(connection)).slot and found.slot.active_pid and time.monotonic() < deadline:
-            connection.execute("SELECT pg_sleep(0.05)")
-        return found
-
-    def _faults(self, found: Catalog, to_copy: set[str]) -> list[Fault]:
-        """Tables that are copied already are not judged: what changed in them, the stream tells."""
-        where = f"sources.{self.name}"
-        if not self._targets:
-            return [
-                Fault(where, "no table is declared", f"declare tables of the source {self.name} in the models' sources YAML")
-            ]
-        problems = [*faults.server_faults(where, found.server), *faults.slot_faults(where, found)]
-        for name in sorted(to_copy):
-            problems += faults.table_faults(self._targets[name], found.tables[name], found.server.role, found.server.version)
-        if all(found.tables.values()):
-            wanted = list(self._targets.values())
-            problems += publication.faults(where, self._publication, found, wanted, self._prunes)
-        return problems
-
-    def _look_up(self, binding: Binding, key: list[str], columns: list[str]) -> list[str | None] | None:
-        names = ", ".join(f"{quote(name)}::text AS {quote(name)}" for name in columns)
-        where = " AND ".join(f"{quote(name)}::text = %s" for name in binding.schema.key)
-        query = f"SELECT {names} FROM {binding.target.quoted} WHERE {where}"
-        with translated("looking up an unchanged value"), catalog.connect(self._conninfo) as connection:
-            row = connection.execute(query.encode(), key).fetchone()
-        return list(row.values()) if row else None
-
-
-def _write_position(connection: catalog.Connection) -> int:
-    """The end of the log as it stands: behind a message that is flushed, so that the stream is sure to pass it."""
-    try:
-        connection.execute("SELECT pg_logical_emit_message(true, 'topline', 'end')")
-    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction):
-        row = connection.execute("SELECT pg_current_wal_flush_lsn() - '0/0'::pg_lsn AS lsn").fetchone()
-    else:
-        row = connection.execute("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn AS lsn").fetchone()
-    return int(row["lsn"]) if row else 0
 
 
 def _zone(name: str) -> ZoneInfo:

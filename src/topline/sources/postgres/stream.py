@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 
 from psycopg import OperationalError
+from psycopg.errors import LockNotAvailable
 from psycopg.pq import ExecStatus, PGconn
 from psycopg.pq.abc import PGconn as Connected
 from psycopg.pq.abc import PGresult
@@ -67,7 +68,14 @@ class Stream:
     def create_slot(self, name: str, temporary: bool) -> Slot:
         """The snapshot is good until this connection's next command; import it elsewhere before."""
         kind = "TEMPORARY LOGICAL" if temporary else "LOGICAL"
-        row = self._execute(f"CREATE_REPLICATION_SLOT {quote(name)} {kind} pgoutput (SNAPSHOT 'export')")
+        command = f"CREATE_REPLICATION_SLOT {quote(name)} {kind} pgoutput (SNAPSHOT 'export')"
+        with translated(f"making the slot {name}"):
+            try:
+                row = self._run(command)
+            except LockNotAvailable:
+                raise TransientError(
+                    f"the slot {name} waits for transactions that were open before it: see xact_start in pg_stat_activity"
+                ) from None
         return Slot(parse_lsn(_text(row, 1)), _text(row, 2))
 
     def drop_slot(self, name: str) -> None:
@@ -172,9 +180,12 @@ class Stream:
 
     def _execute(self, command: str) -> PGresult:
         with translated(command.split(" (")[0]):
-            result = self._connection.exec_(command.encode())
-            if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK, ExecStatus.COPY_BOTH):
-                raise result_error(result)
+            return self._run(command)
+
+    def _run(self, command: str) -> PGresult:
+        result = self._connection.exec_(command.encode())
+        if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK, ExecStatus.COPY_BOTH):
+            raise result_error(result)
         return result
 
 
