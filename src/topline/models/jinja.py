@@ -1,12 +1,14 @@
 """Renders a model's Jinja as dbt would, for one dialect. Relations become one quoted name: "model", "source.table"."""
 
+import functools
 import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from types import CodeType
 from typing import Any, Literal, NoReturn
 
-from jinja2 import Environment, StrictUndefined, TemplateError, TemplateSyntaxError, nodes
+from jinja2 import Environment, StrictUndefined, Template, TemplateError, TemplateSyntaxError, nodes
 
 from topline.errors import ModelError
 from topline.models.faults import line_of_text
@@ -14,6 +16,20 @@ from topline.models.project import DbtProject, ModelFile
 
 Dialect = Literal["duckdb", "postgres"]
 _BLOCK = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
+
+
+_SYNTAX = Environment(undefined=StrictUndefined)
+
+
+@functools.lru_cache(maxsize=256)
+def _compiled(text: str) -> CodeType:
+    """Templates are compiled once; each renderer gives them names of its own."""
+    return _SYNTAX.compile(text)
+
+
+@functools.lru_cache(maxsize=256)
+def _macro_names(text: str) -> tuple[str, ...]:
+    return tuple(macro.name for macro in _SYNTAX.parse(text).find_all(nodes.Macro))
 
 
 @dataclass(slots=True)
@@ -48,7 +64,7 @@ class Renderer:
 
     def _expand(self, path: str, text: str) -> str:
         try:
-            return self._environment.from_string(_BLOCK.sub(_keep_lines, text)).render()
+            return self._template(_BLOCK.sub(_keep_lines, text)).render()
         except ModelError as error:
             raise ModelError(str(error), path=path, line=_template_line(error) or line_of_text(text, "{{")) from None
         except TemplateSyntaxError as error:
@@ -72,15 +88,17 @@ class Renderer:
     def _declare_macros(self, path: str, text: str) -> None:
         """Before any file is loaded: a loaded file sees the names that are there at that time."""
         try:
-            found = self._environment.parse(text).find_all(nodes.Macro)
+            names = _macro_names(text)
         except TemplateSyntaxError as error:
             raise ModelError(f"Jinja: {error.message}", path=path, line=error.lineno or 1) from None
-        for macro in found:
-            self._environment.globals[macro.name] = _in_one_line(self._macros, macro.name)
+        self._environment.globals.update({name: _in_one_line(self._macros, name) for name in names})
 
     def _load_macros(self, text: str) -> None:
-        module = self._environment.from_string(text).module
+        module = self._template(text).module
         self._macros.update({name: macro for name, macro in vars(module).items() if callable(macro)})
+
+    def _template(self, text: str) -> Template:
+        return Template.from_code(self._environment, _compiled(text), self._environment.make_globals(None))
 
     def _dispatch(self, name: str, namespace: str | None = None) -> object:  # noqa: ARG002 - dbt's signature
         for prefix in (self._dialect, "default"):
