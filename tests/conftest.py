@@ -4,6 +4,7 @@ import itertools
 import os
 import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,12 +26,20 @@ class Postgres:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    server = EmbeddedPostgres(tmp_path_factory.mktemp("embedded"))
-    with server:
-        yield Postgres(server)
-        discard(server)
-    remove(server)
+def postgres() -> Iterator[Postgres]:
+    with tempfile.TemporaryDirectory(prefix="topline-test-", dir=scratch()) as folder:
+        Path(folder).chmod(0o755)
+        with EmbeddedPostgres(Path(folder)) as server:
+            yield Postgres(server)
+            discard(server)
+        remove(server)
+
+
+def scratch() -> str | None:
+    """Memory, where there is plenty: what the tests write need not reach a disk, and goes at once. None: the usual folder."""
+    memory = Path("/dev/shm")
+    plenty = memory.is_dir() and os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 6 << 30
+    return str(memory) if plenty else None
 
 
 def discard(server: EmbeddedPostgres) -> None:
@@ -42,4 +51,4 @@ def discard(server: EmbeddedPostgres) -> None:
 
 def remove(server: EmbeddedPostgres) -> None:
     """Delete a stopped server's folder, which lies in /var/tmp when we are root and the test's folder is private."""
-    shutil.rmtree(Path(server.place))
+    shutil.rmtree(server.place)

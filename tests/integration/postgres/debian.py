@@ -10,10 +10,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.conftest import scratch
 from tests.polling import until
 from topline.embedded.account import server_account
 
-_SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp"
 BIN = Path("/usr/lib/postgresql/15/bin")
 
 
@@ -21,7 +21,7 @@ class DebianServer:
     """A server with TLS, a superuser `postgres` with the password `secret`, in a folder of its own."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="topline-pg15-", dir=_SCRATCH))
+        self.folder = Path(tempfile.mkdtemp(prefix="topline-pg15-", dir=scratch()))
         self.account = server_account(self.folder / "none")
         self.account.give(self.folder)
         self.data = self.folder / "data"
