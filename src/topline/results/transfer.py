@@ -25,7 +25,8 @@ def copy_in(cursor: Cursor, target: sql.Composable, rows: pa.Table) -> None:
 
 def stage_changes(cursor: Cursor, model: TableSchema, keys: pa.Table, rows: pa.Table) -> None:
     """Bring rows, and keys without a row, to the model's stage."""
-    copy_in(cursor, stage(model.name), rows.select(model.names))
+    ordered = rows.select(model.names).sort_by([(name, "ascending") for name in model.key])  # as the key's index lies
+    copy_in(cursor, stage(model.name), ordered)
     gone = vanished(model, keys, rows)
     if len(gone):
         flags = pa.array([True]).take(pa.array([0] * len(gone)))
