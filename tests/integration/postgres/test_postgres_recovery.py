@@ -10,6 +10,7 @@ from psycopg.conninfo import make_conninfo
 
 from tests.conftest import Postgres
 from tests.integration.postgres.conftest import Shop
+from tests.integration.postgres.debian import DebianServer
 from tests.integration.postgres.replica import Replica, catch_up
 from tests.polling import until
 from topline.changes import Sweep, TableChanges
@@ -186,6 +187,39 @@ def test_a_slot_dropped_while_running_halts(orders: Shop) -> None:
     drop_slot(orders)
     with pytest.raises((SourceHalted, TransientError)):
         until(lambda: source.read(10, 0.05) and False)
+
+
+@pytest.mark.system
+def test_a_slot_that_the_server_gave_up_halts_and_a_full_resync_replaces_it(debian: DebianServer, tmp_path: Path) -> None:
+    lost = Shop(debian.dsn("lost"), tmp_path)
+    two_tables(lost)
+    source, replica = lost.caught_up()
+    source.close()
+    lost.run("ALTER SYSTEM SET max_slot_wal_keep_size = '1MB'", "SELECT pg_reload_conf()", "DELETE FROM items WHERE id > 2")
+
+    def given_up() -> bool:
+        lost.run("SELECT pg_logical_emit_message(false, 'test', 'x')", "SELECT pg_switch_wal()", "CHECKPOINT")
+        return bool(lost.value(f"SELECT wal_status = 'lost' FROM pg_replication_slots WHERE slot_name = '{lost.slot}'"))
+
+    until(given_up, timeout=30)
+    with pytest.raises(SourceHalted, match=r"is lost \(max_slot_wal_keep_size\?\).*topline resync shop"):
+        lost.source().open(replica.resume)
+    lost.run("ALTER SYSTEM RESET max_slot_wal_keep_size", "SELECT pg_reload_conf()")
+    replica.memory.update({key: value for key, value in source.resync(None, replica.resume).items() if value is not None})
+    catch_up(lost.source(), replica)
+    assert ids(replica, "shop.items") == [1, 2]
+    lost.drop()
+
+
+def test_a_dropped_table_halts_and_is_named_until_it_is_back(orders: Shop) -> None:
+    source, replica = orders.caught_up(heartbeat=0.1)
+    orders.run("ALTER TABLE orders RENAME TO away")
+    source.close()
+    with pytest.raises(SourceHalted, match=r'shop.orders \("public"."orders"\): the table does not exist'):
+        orders.source().open(replica.resume)
+    orders.run("CREATE TABLE orders AS SELECT * FROM away WHERE id = 1; ALTER TABLE orders ADD PRIMARY KEY (id)")
+    catch_up(orders.source(), replica)
+    assert ids(replica) == [1]
 
 
 def test_a_slot_moved_by_another_reader_halts(orders: Shop) -> None:

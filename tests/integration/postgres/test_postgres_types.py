@@ -54,6 +54,8 @@ VALUES = [  # PostgreSQL's type, an expression, the declared type, what must arr
     ("timestamp", "'0044-03-15 06:00 BC'", Type.TIMESTAMP, -735160 * DAY + DAY // 4),
     ("timestamp", "'294276-12-31'", Type.TIMESTAMP, TIME_LIMIT),
     ("timestamp", "'2026-01-01 13:00'", Type.TIMESTAMPTZ, NOON_UTC),  # the source's zone is Europe/Rome
+    ("timestamp", "'2026-10-25 02:30'", Type.TIMESTAMPTZ, 1792888200000000),  # occurs twice: the earlier, 00:30 UTC
+    ("timestamp", "'2026-03-29 02:30'", Type.TIMESTAMPTZ, 1774746000000000),  # never occurs: the next, 01:00 UTC
     ("timestamp", "'-infinity'", Type.TIMESTAMPTZ, -TIME_LIMIT),
     ("timestamptz", "'2026-01-01 14:00+02'", Type.TIMESTAMPTZ, NOON_UTC),
     ("timestamptz", "'2026-01-01 12:00:00.5+00'", Type.TIMESTAMPTZ, NOON_UTC + 500_000),

@@ -50,7 +50,8 @@ class Database:
         """Publication made or brought up to date. `done`: tables already copied. SourceHalted with every fault."""
         with translated(f"connecting to {self._source}"), catalog.connect(self.conninfo) as connection:
             found = self._settled(connection)
-            if problems := self._faults(found, set(self._targets) - done):
+            present = {name for name, facts in found.tables.items() if facts}
+            if problems := self._faults(found, set(self._targets) - (done & present)):
                 raise SourceHalted("\n".join(f"{fault.where}: {fault.problem}: {fault.remedy}" for fault in problems))
             added = publication.ensure(connection, self.publication, found, list(self._targets.values()), self._prunes)
             return Found(found, frozenset(target.name for target in added), _write_position(connection))
