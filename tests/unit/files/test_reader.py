@@ -97,8 +97,9 @@ def test_an_unreachable_source_is_tried_again_and_goes_on(start: Start, origin: 
     assert state.next_retry is not None
     origin.put({"new": "y"})
     origin.mend()
-    until(lambda: readers["origin"].state.status is Status.RUNNING)
-    commit_all(readers, ledger)
+    batch = until(lambda: readers.get(1))
+    ledger.commit(batch)
+    readers.acknowledge(batch.source, batch.positions)
     assert ledger.rows["new"] == "y"
     assert source.opened[-1].positions == {"list": Position(2, 1)}
     assert readers["origin"].state.error == ""
