@@ -55,7 +55,7 @@ def read_project(root: Path) -> DbtProject:
     """The dbt project in `root`. ModelErrors lists every fault of its YAML and files."""
     faults: list[ModelError] = []
     settings = _yaml(root, root / "dbt_project.yml", faults)
-    documents = [(path, _yaml(root, path, faults)) for path in _files(root / "models" / "live", "yml", "yaml")]
+    documents = [(path, _checked(root, path, faults)) for path in _files(root / "models" / "live", "yml", "yaml")]
     models = _models(root, documents, faults)
     tables = dict(_tables(root, documents, faults))
     macros = tuple((_name(root, path), _text(path)) for path in _files(root / "macros", "sql"))
@@ -98,6 +98,26 @@ def _yaml(root: Path, path: Path, faults: list[ModelError]) -> dict[str, Any]:
         faults.append(ModelError("a mapping is expected at the top, such as `models:`", path=_name(root, path), line=1))
         return {}
     return document
+
+
+def _checked(root: Path, path: Path, faults: list[ModelError]) -> dict[str, Any]:
+    """The document, or nothing where its lists are not in dbt's form (each entry a mapping with a name)."""
+    document = _yaml(root, path, faults)
+    nameless = next((kind for kind in ("models", "sources", "unit_tests") if not _named(document.get(kind))), None)
+    if nameless is None:
+        return document
+    line = line_of_text(_text(path), f"{nameless}:")
+    message = f"`{nameless}:` is a list of mappings, each with a `name:`; so are its tables and columns"
+    faults.append(ModelError(message, path=_name(root, path), line=line))
+    return {}
+
+
+def _named(entries: Any) -> bool:
+    if entries is None:
+        return True
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) and "name" in entry for entry in entries):
+        return False
+    return all(_named(entry.get("columns")) and _named(entry.get("tables")) for entry in entries)
 
 
 def _models(root: Path, documents: list[tuple[Path, dict[str, Any]]], faults: list[ModelError]) -> dict[str, ModelFile]:

@@ -15,7 +15,7 @@ from tests.unit.models.generated import rows
 from tests.unit.models.relations import SALES, Rows, in_duckdb, sales_plan
 from topline.models.plan import ProjectPlan
 
-pytestmark = pytest.mark.system
+pytestmark = pytest.mark.long  # a minute, and dbt is no dependency of Topline's
 PROFILE = """
 sales:
   target: duckdb

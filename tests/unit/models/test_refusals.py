@@ -156,6 +156,9 @@ def test_models_that_read_each_other(tmp_path: Path) -> None:
         ("models:\n  - name: x\n", "described, but there is no x.sql"),
         ("models: [", "not valid YAML"),
         ("- a list", "a mapping is expected"),
+        ("models: [m]", "each with a `name:`"),
+        ("models: [{name: m, columns: [{description: x}]}]", "each with a `name:`"),
+        ("sources: [{name: x, tables: t}]", "each with a `name:`"),
     ],
 )
 def test_faults_of_the_notes(notes: str, message: str, tmp_path: Path) -> None:
