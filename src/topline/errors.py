@@ -49,7 +49,11 @@ class SourceHalted(WorkError):  # noqa: N818 - it names a state, as the status p
 
 
 class ModelHalted(WorkError):  # noqa: N818
-    pass
+    """`model`: its name, where the one who raises it knows."""
+
+    def __init__(self, message: str, *, model: str = "") -> None:
+        super().__init__(message)
+        self.model = model
 
 
 class StateError(WorkError):

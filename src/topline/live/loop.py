@@ -207,7 +207,7 @@ class Engine:
 
     def _publish(self, *, backlog: bool) -> None:
         publication = self.machinery.publication
-        publication.settle(self._published)
+        publication.settle(self._published, lambda model, reason: self.holds.halt({model: reason}))
         due = time.monotonic() - self._last_publish >= self.machinery.publish_interval
         held = self.holds.held_models()
         if publication.busy or (backlog and not due) or (not publication.dirty(held) and self._epoch_told()):

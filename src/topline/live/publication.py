@@ -2,16 +2,16 @@
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
 
 import pyarrow as pa
 
 from topline.changes import Position
-from topline.errors import TransientError
+from topline.errors import ModelHalted, TransientError
 from topline.live.dataflow import Dataflow
 from topline.models.plan import ModelPlan
 from topline.results import Changed, Epoch, Publisher, Replace
@@ -92,8 +92,9 @@ class Publication:
         self._submit()
         return True
 
-    def settle(self, published: Published) -> None:
-        """Take note of a finished transaction; a passing failure is tried again with backoff, another is raised."""
+    def settle(self, published: Published, halted: Callable[[str, str], None]) -> None:
+        """Take note of a finished transaction. A passing failure is tried again with backoff; a model whose rows
+        PostgreSQL cannot hold is told to `halted`, and the others are published without it; anything else is raised."""
         if self._epoch is None:
             return
         if self._running is None:
@@ -107,6 +108,10 @@ class Publication:
             running.result()
         except TransientError as error:
             self._back_off(error)
+            return
+        except ModelHalted as error:
+            halted(error.model, str(error))
+            self._leave_out(error.model)
             return
         epoch, self._epoch = self._epoch, None
         self._failures, self.last_error, self.published_epoch = 0, "", epoch.number
@@ -130,6 +135,12 @@ class Publication:
         newest = max((moment.timestamp() for moment in epoch.source_times.values() if moment), default=None)
         if newest is not None and epoch.models:
             self.freshness_ms = max(0.0, time.time() - newest) * 1000
+
+    def _leave_out(self, model: str) -> None:
+        assert self._epoch is not None
+        others = {name: update for name, update in self._epoch.models.items() if name != model}
+        self._epoch = replace(self._epoch, models=others, held=self._epoch.held | {model})
+        self._submit()
 
     def _back_off(self, error: TransientError) -> None:
         self.last_error = str(error)

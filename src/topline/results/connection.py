@@ -79,7 +79,7 @@ def halting(model: str) -> Iterator[None]:
     try:
         yield
     except (psycopg.DataError, psycopg.IntegrityError) as error:
-        raise ModelHalted(f"model {model}: PostgreSQL cannot hold its rows: {_text(error)}") from error
+        raise ModelHalted(f"model {model}: PostgreSQL cannot hold its rows: {_text(error)}", model=model) from error
 
 
 def with_retries(work: Callable[[int], T], attempts: int = 6) -> T:
