@@ -15,6 +15,8 @@ _VACANT = np.uint64(0)
 _TOMBSTONE = _LOW  # as a slot's lower half: never a row's number + 1
 _NO_ROW = int(_LOW) - 1
 _LOOKS = np.arange(6, dtype=np.uint64)  # slots at a time for those that were not found at once
+_MANY_LOOKS = np.arange(20, dtype=np.uint64)  # of a small batch, where calls cost more than slots
+_SMALL_BATCH = 2_000
 _SMALLEST = 64
 
 
@@ -57,7 +59,8 @@ class HashIndex:
         """Go on for those that were not found in their first slot, several slots at a time."""
         mask = np.uint64(len(self._slots) - 1)
         while len(asking):
-            entries = self._slots[(places[:, None] + _LOOKS) & mask]
+            looks = _MANY_LOOKS if len(asking) < _SMALL_BATCH else _LOOKS
+            entries = self._slots[(places[:, None] + looks) & mask]
             likely, at = np.nonzero(entries >> _HALF == tags[:, None])
             rows = (entries[likely, at] & _LOW).astype(np.int64) - 1
             real = (rows >= 0) & (rows != _NO_ROW)
@@ -66,7 +69,7 @@ class HashIndex:
             found[asking[likely[right]]] = rows[right]
             onward = (entries != _VACANT).all(axis=1)
             onward[likely[right]] = False
-            asking, tags, places = asking[onward], tags[onward], places[onward] + np.uint64(len(_LOOKS))
+            asking, tags, places = asking[onward], tags[onward], places[onward] + np.uint64(len(looks))
 
     def add(self, hashes: Hashes, rows: Ints) -> None:
         """Put in rows that are not there yet, each once."""

@@ -85,7 +85,7 @@ class Interner:
         return equal
 
     def text(self, codes: Ints) -> pa.Array:
-        """The strings of codes (null where NULL)."""
+        """The strings of codes (null where NULL); together less than 2 GiB, Arrow's limit for one array."""
         known = codes != NULL
         whole = bool(known.all())
         places = codes if whole else np.where(known, codes, 0)
@@ -101,8 +101,8 @@ class Interner:
         offsets = np.zeros(len(codes) + 1, np.int64)
         np.cumsum(lengths, out=offsets[1:])
         validity = None if whole else pa.py_buffer(np.packbits(known, bitorder="little"))
-        buffers = [validity, pa.py_buffer(offsets), pa.py_buffer(data)]
-        return pa.Array.from_buffers(pa.large_string(), len(codes), buffers).cast(pa.string())
+        buffers = [validity, pa.py_buffer(offsets.astype(np.int32)), pa.py_buffer(data)]
+        return pa.Array.from_buffers(pa.string(), len(codes), buffers)
 
     def compare(self, left: Ints, right: Ints) -> npt.NDArray[np.int8]:
         """-1, 0 or 1 for each pair of codes, by UTF-8 bytes (a prefix sorts first). No NULLs."""
@@ -127,7 +127,7 @@ class Interner:
         """Numbers that order these codes by UTF-8 bytes among themselves, NULL staying NULL."""
         distinct, inverse = np.unique(codes, return_inverse=True)
         null = int(len(distinct) > 0 and distinct[0] == NULL)
-        text = self.text(distinct[null:]).cast(pa.large_binary())
+        text = self.text(distinct[null:])
         ranks = np.full(len(distinct), NULL)
         ranks[null + _integers(pc.sort_indices(text))] = np.arange(len(distinct) - null)
         return ranks[inverse]
@@ -153,13 +153,11 @@ def _words_of(lengths: Ints) -> Ints:
 
 def _packed(text: pa.Array) -> tuple[Words, Ints, Ints]:
     """Strings without nulls as zero-padded words: the words, where each string starts in them, its length in bytes."""
-    wide = text.cast(pa.large_string())
-    _, offset_buffer, data_buffer = wide.buffers()
-    offsets = (
-        np.frombuffer(offset_buffer, np.int64)[wide.offset : wide.offset + len(wide) + 1]
-        if len(wide)
-        else np.zeros(1, np.int64)
-    )
+    _, offset_buffer, data_buffer = text.buffers()
+    width = np.int64 if pa.types.is_large_string(text.type) else np.int32
+    offsets = np.zeros(1, np.int64)
+    if len(text):
+        offsets = np.frombuffer(offset_buffer, width)[text.offset : text.offset + len(text) + 1].astype(np.int64)
     lengths = np.diff(offsets)
     sizes = _words_of(lengths)
     starts = np.cumsum(sizes) - sizes

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from topline.live.arrays import EMPTY, NULL, Array, Arrays, Flags, Ints, Stack, grown, ranges, take
 from topline.live.interner import Interner
 
-BLOCK = 128  # rows that a block has room for
-_FILL = 96  # rows that a new block gets
+BLOCK = 64  # rows that a block has room for
+_FILL = 48  # rows that a new block gets
 
 Signs = npt.NDArray[np.int8]
 

@@ -14,6 +14,8 @@ from topline.live.interner import Interner
 from topline.live.rowstore import RowStore
 from topline.schema import TableSchema
 
+CHUNK = 1_048_576  # rows that are decoded at once
+
 
 class Table:
     """Inside, the key's columns come first, the others follow, then the owner (partition) and `hi` of the last writer."""
@@ -150,6 +152,10 @@ class Table:
     def current(self) -> pa.Table:
         """All rows."""
         rows = self.store.rows()
+        parts = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)] or [rows]
+        return pa.concat_tables([self._decode(part) for part in parts])
+
+    def _decode(self, rows: Ints) -> pa.Table:
         return decode(self._outward(self.store.take(rows, self._width)), self.schema.columns, self._interner)
 
     def arrays(self) -> dict[str, Array]:
