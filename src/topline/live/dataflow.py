@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Self
 
+import duckdb
 import pyarrow as pa
 
 from topline.changes import Part, Sweep, TableChanges
 from topline.errors import ModelHalted
 from topline.live import statefile
 from topline.live.aggregate import AggregateOperator
-from topline.live.arrays import Array, State, nest, unnest
+from topline.live.arrays import State, nest, unnest
 from topline.live.delta import Delta, merge
 from topline.live.interner import Interner
 from topline.live.join import JoinOperator
@@ -58,28 +59,13 @@ class Dataflow:
         self._interner = Interner()
         self._connection = connect()
         self._tables = {name: Table(schema, self._interner) for name, schema in plan.tables.items()}
-        self._operators = [self._operator(node) for node in plan.nodes]
+        self._operators = [_operator(node, self._interner, self._connection) for node in plan.nodes]
         self._published = {
             name: Published(model.schema, self._interner) for name, model in plan.models.items() if model.published
         }
         self._halted: dict[str, str] = {}
         self._number = {node: number for number, node in enumerate(plan.nodes)}
         self._dead: set[Node] = set()
-
-    def _operator(self, node: Node) -> Operator:
-        match node:
-            case Select():
-                return SelectOperator(node, self._interner, self._connection)
-            case Union():
-                return UnionOperator(node)
-            case Join():
-                return JoinOperator(node)
-            case Aggregate():
-                return AggregateOperator(node, self._interner)
-            case TopN():
-                return TopNOperator(node, self._interner)
-            case _:
-                return Operator(node)  # a scan: its change comes from the table
 
     @property
     def halted(self) -> dict[str, str]:
@@ -216,14 +202,16 @@ class Dataflow:
         """Write the whole state to a file, replacing it at once."""
         header = {"plan": self._plan.fingerprint, "halted": json.dumps(self._halted)}
         dead = [str(self._number[node]) for node in self._dead]
-        statefile.write(path, header | {"dead": " ".join(dead)}, self._arrays())
+        statefile.write(path, header | {"dead": " ".join(dead)}, nest(**self._parts()))
 
     @classmethod
     def load(cls, plan: ProjectPlan, path: Path) -> Self:
         """The state as it was dumped. StateError where the file is damaged or of another plan; the caller discards it."""
         header, arrays = statefile.read(path, {"plan": plan.fingerprint})
         dataflow = cls(plan)
-        dataflow._restore(header, arrays)
+        unnest(arrays, **dataflow._parts())
+        dataflow._halted = json.loads(header["halted"])
+        dataflow._dead = {plan.nodes[int(number)] for number in header["dead"].split()}
         return dataflow
 
     def _parts(self) -> dict[str, State]:
@@ -232,16 +220,24 @@ class Dataflow:
         parts |= {f"node {number}": operator for number, operator in enumerate(self._operators)}
         return parts | {f"model {name}": model for name, model in self._published.items()}
 
-    def _arrays(self) -> dict[str, Array]:
-        return nest(**self._parts())
-
-    def _restore(self, header: dict[str, str], arrays: dict[str, Array]) -> None:
-        unnest(arrays, **self._parts())
-        self._halted = json.loads(header["halted"])
-        self._dead = {self._plan.nodes[int(number)] for number in header["dead"].split()}
-
     def close(self) -> None:
         self._connection.close()
+
+
+def _operator(node: Node, interner: Interner, connection: duckdb.DuckDBPyConnection) -> Operator:
+    match node:
+        case Select():
+            return SelectOperator(node, interner, connection)
+        case Union():
+            return UnionOperator(node)
+        case Join():
+            return JoinOperator(node)
+        case Aggregate():
+            return AggregateOperator(node, interner)
+        case TopN():
+            return TopNOperator(node, interner)
+        case _:
+            return Operator(node)  # a scan: its change comes from the table
 
 
 def inputs(node: Node) -> tuple[Node, ...]:

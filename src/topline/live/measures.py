@@ -100,6 +100,7 @@ class Extreme(Measure):
 
     def __init__(self, plan: MeasurePlan, type_: Type, interner: Interner) -> None:
         super().__init__(plan)
+        self._interner = interner
         self._sort = sort = Sort(text=type_ is Type.TEXT, descending=plan.function == "max", nulls_first=plan.function == "min")
         self._index = SortedIndex([sort], interner)
 
@@ -108,7 +109,7 @@ class Extreme(Measure):
         group = touched.rows[touched.groups.inverse()]
         (group, inner), weights = self._index.update([group[known], values[known]], touched.weights[known])
         held = self._sort.outside_in(state[0][group])
-        sign = self._index.compare(inner, held)
+        sign = self._sort.compare(inner, held, self._interner)
         lost = np.unique(group[(weights < 0) & (sign == 0)])
         better = np.flatnonzero((weights > 0) & ((sign < 0) | (state[0][group] == NULL)))
         better = better[np.unique(group[better], return_index=True)[1]]  # the change is sorted: the first is the best

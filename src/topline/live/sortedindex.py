@@ -39,6 +39,25 @@ class Sort:
             return ~values + 1 if self.nulls_first else ~values
         return values if self.nulls_first else values + 1
 
+    def compare(self, left: Ints, right: Ints, interner: Interner) -> Signs:
+        """-1, 0, 1 for each pair of `outside_in` numbers."""
+        if not self.text:
+            return (left > right).astype(np.int8) - (left < right).astype(np.int8)
+        blank, other = left == NULL, right == NULL
+        sign = other.astype(np.int8) - blank.astype(np.int8)  # NULLs first
+        if not self.nulls_first:
+            sign = -sign
+        both = np.flatnonzero(~blank & ~other)
+        settled = interner.compare(left[both], right[both])
+        sign[both] = -settled if self.descending else settled
+        return sign
+
+    def sortable(self, values: Ints, interner: Interner) -> Ints:
+        """Numbers that sort `outside_in` numbers of one batch by plain comparison."""
+        if not self.text:
+            return values
+        return Sort(descending=self.descending, nulls_first=self.nulls_first).outside_in(interner.ranks(values))
+
 
 class Where(NamedTuple):
     """Places in the index: which block (in order), which row of it, and whether that row is the one asked for."""
@@ -145,26 +164,10 @@ class SortedIndex:
         sign = np.zeros(len(rows), np.int8)
         open_ = np.arange(len(rows))
         for column, values, sort in zip(self._columns, wanted, self._sorts, strict=False):
-            sign[open_] = self._compare_column(column[rows[open_]], values[which[open_]], sort)
+            sign[open_] = sort.compare(column[rows[open_]], values[which[open_]], self._interner)
             open_ = open_[sign[open_] == 0]
             if not len(open_):
                 break
-        return sign
-
-    def compare(self, left: Ints, right: Ints) -> Signs:
-        """-1, 0, 1 for pairs of the first column after the group, in `outside_in` numbers."""
-        return self._compare_column(left, right, self._sorts[1])
-
-    def _compare_column(self, left: Ints, right: Ints, sort: Sort) -> Signs:
-        if not sort.text:
-            return (left > right).astype(np.int8) - (left < right).astype(np.int8)
-        blank, other = left == NULL, right == NULL
-        sign = other.astype(np.int8) - blank.astype(np.int8)  # NULLs first
-        if not sort.nulls_first:
-            sign = -sign
-        both = np.flatnonzero(~blank & ~other)
-        settled = self._interner.compare(left[both], right[both])
-        sign[both] = -settled if sort.descending else settled
         return sign
 
     # writing
@@ -177,7 +180,7 @@ class SortedIndex:
         if not len(weights):
             return [EMPTY for _ in self._sorts], EMPTY
         inner = [sort.outside_in(column) for column, sort in zip(columns, self._sorts, strict=True)]
-        inner, weights = self._arrange(inner, weights)
+        inner, weights = _arrange(inner, weights, self._sorts, self._interner)
         if not self._count:
             self._reset()
             self._load(inner, weights)
@@ -192,24 +195,6 @@ class SortedIndex:
         if len(touched):
             self._merge(touched, where.block[new], where.row[new], take(inner, new), weights[new])
         return inner, weights
-
-    def _arrange(self, columns: list[Ints], weights: Ints) -> tuple[list[Ints], Ints]:
-        """Sorted, equal rows summed up."""
-        order = sorted_order([self._sortable(column, sort) for column, sort in zip(columns, self._sorts, strict=True)])
-        fresh = np.zeros(len(order), np.bool_)
-        fresh[:1] = True
-        for column in columns:
-            arranged = column[order]
-            fresh[1:] |= arranged[1:] != arranged[:-1]
-        starts = np.flatnonzero(fresh)
-        sums = np.add.reduceat(weights[order], starts)
-        kept = np.flatnonzero(sums)
-        return take(columns, order[starts[kept]]), sums[kept]
-
-    def _sortable(self, column: Ints, sort: Sort) -> Ints:
-        if not sort.text:
-            return column
-        return Sort(descending=sort.descending, nulls_first=sort.nulls_first).outside_in(self._interner.ranks(column))
 
     def _reset(self) -> None:
         self._order, self._groups, self._blocks, self._free = EMPTY, EMPTY, 0, Stack()
@@ -303,6 +288,20 @@ class SortedIndex:
     def restore(self, arrays: Arrays) -> None:
         self._reset()
         self._load([arrays[f"column{place}"] for place in range(len(self._columns))], arrays["weights"])
+
+
+def _arrange(columns: list[Ints], weights: Ints, sorts: Sequence[Sort], interner: Interner) -> tuple[list[Ints], Ints]:
+    """Sorted, equal rows summed up."""
+    order = sorted_order([sort.sortable(column, interner) for column, sort in zip(columns, sorts, strict=True)])
+    fresh = np.zeros(len(order), np.bool_)
+    fresh[:1] = True
+    for column in columns:
+        arranged = column[order]
+        fresh[1:] |= arranged[1:] != arranged[:-1]
+    starts = np.flatnonzero(fresh)
+    sums = np.add.reduceat(weights[order], starts)
+    kept = np.flatnonzero(sums)
+    return take(columns, order[starts[kept]]), sums[kept]
 
 
 def sorted_order(keys: Sequence[Ints]) -> Ints:

@@ -99,28 +99,26 @@ class Table:
         filled = columns[: self._key]
         for place in range(self._key, self._width):
             kept = (part.unchanged[order] >> self._order[place]) & 1 == 1
-            filled.append(self._fill_column(columns[place], order, kept, groups.starts, held, place, part))
+            outside = np.intersect1d(np.flatnonzero(kept), groups.starts)
+            self._check_held(held[outside], place, part.partition)
+            filled.append(self._fill_column(place, columns[place][order], kept, outside, held)[np.argsort(order)])
         rows = decode(self._outward(filled), self.schema.columns, self._interner)
         return replace(part, rows=rows, unchanged=None), filled
 
-    def _fill_column(
-        self, column: Ints, order: Ints, kept: Flags, starts: Ints, held: Ints, place: int, part: TableChanges
-    ) -> Ints:
-        values = column[order]
-        begins = np.zeros(len(values), np.bool_)
-        begins[starts] = True
-        outside = np.flatnonzero(kept & begins)
-        if (held[outside] < 0).any():
+    def _check_held(self, rows: Ints, place: int, partition: str) -> None:
+        if (rows < 0).any():
             raise SourceHalted(
-                f"{self.schema.name}: a change from {part.partition} leaves out {self._columns[place].name} as unchanged, but "
-                f"the row is not here; copy the table again: topline resync {self.schema.name}"
+                f"{self.schema.name}: a change from {partition} leaves out {self._columns[place].name} as unchanged, but the "
+                f"row is not here; copy the table again: topline resync {self.schema.name}"
             )
+
+    def _fill_column(self, place: int, values: Ints, kept: Flags, outside: Ints, held: Ints) -> Ints:
+        """`values` by key, in order of arrival; what is `kept` comes from the value before or, `outside`, from the table."""
         values[outside] = self.store.columns[place][held[outside]]
         self.rows_read += len(outside)
-        source = np.maximum.accumulate(np.where(kept & ~begins, 0, np.arange(len(values))))
-        result = np.empty(len(values), np.int64)
-        result[order] = values[source]
-        return result
+        own = ~kept
+        own[outside] = True
+        return values[np.maximum.accumulate(np.where(own, np.arange(len(values)), 0))]
 
     def sweep(self, sweep: Sweep) -> tuple[TableChanges, Delta]:
         """Take out what the sweep names; gives explicit deletes and what the table lost."""
