@@ -9,7 +9,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from tests.conftest import Postgres
-from tests.integration.postgres.conftest import Shop
+from tests.integration.postgres.conftest import CREATE_ORDERS, Shop
 from tests.integration.postgres.debian import DebianServer
 from tests.integration.postgres.replica import Replica, catch_up
 from tests.polling import until
@@ -122,6 +122,28 @@ def test_a_table_made_anew_is_copied_again(orders: Shop) -> None:
     orders.run("ALTER TABLE orders ADD PRIMARY KEY (id)")
     catch_up(orders.source(), replica)
     assert ids(replica) == [2, 3]
+
+
+def test_a_table_made_anew_is_copied_again_from_a_publication_of_all_tables_too(orders: Shop) -> None:
+    orders.run("CREATE PUBLICATION every FOR ALL TABLES")
+    source, replica = orders.caught_up(publication="every")
+    source.close()
+    orders.run("DROP TABLE orders", CREATE_ORDERS)
+    catch_up(orders.source(publication="every"), replica)
+    assert ids(replica) == []
+
+
+def test_what_was_committed_before_a_later_copy_is_not_consistent_with_it(orders: Shop) -> None:
+    source, replica = orders.caught_up()
+    source.close()
+    orders.run("INSERT INTO orders VALUES (4, 'Bari', 1, NULL)")
+    two_tables(orders)
+    wider = orders.replica()
+    wider.rows["shop.orders"], wider.positions, wider.memory = replica.rows["shop.orders"], replica.positions, replica.memory
+    catch_up(orders.source(), wider)
+    [streamed] = [batch for batch in wider.batches for part in batch.parts if part.table == "shop.orders"]
+    assert streamed.copying is True
+    assert wider.batches[-1].copying is False
 
 
 def test_a_table_that_leaves_the_publication_while_running_is_noticed(orders: Shop) -> None:
