@@ -39,7 +39,7 @@ _INSERT = (
 
 
 def main(rows: int) -> None:
-    with tempfile.TemporaryDirectory() as folder, EmbeddedPostgres(Path(folder)) as server:
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder, EmbeddedPostgres(_open(folder)) as server:
         dsn = server.dsn("shop")
         connection = psycopg.connect(dsn, autocommit=True)
         connection.execute(_CREATE)
@@ -52,6 +52,12 @@ def main(rows: int) -> None:
             count = fill()
             measure(name, count, source)
         source.close()
+
+
+def _open(folder: str) -> Path:
+    """A folder that the server's user reaches when we are root."""
+    Path(folder).chmod(0o755)
+    return Path(folder)
 
 
 def _backlogs(connection: psycopg.Connection, rows: int) -> list[tuple[str, Callable[[], int]]]:
