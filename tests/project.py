@@ -48,7 +48,7 @@ class TestProject:
         assert expect is None or done.returncode == expect, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return json.loads(done.stdout)
 
-    def bytes(self, *arguments: str) -> bytes:
+    def raw(self, *arguments: str) -> bytes:
         return subprocess.run([*TOPLINE, *arguments], cwd=self.folder, capture_output=True, timeout=180, check=True).stdout
 
     @contextmanager

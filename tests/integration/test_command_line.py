@@ -95,7 +95,7 @@ def test_dead_letters_are_kept_byte_for_byte(project: TestProject) -> None:
     letters = project.json("dead-letters", "list", "--table", "branches.sales")
     assert letters
     path, line = letters[-1]["where"].rsplit(":", 1)
-    shown = project.bytes("dead-letters", "show", letters[-1]["number"], "--raw")
+    shown = project.raw("dead-letters", "show", letters[-1]["number"], "--raw")
     raw = (project.folder / path).read_bytes().split(b"\n")[int(line) - 1] + b"\n"
     assert shown == raw
 

@@ -45,7 +45,8 @@ def ranges(starts: Ints, lengths: Ints) -> Ints:
     """arange(start, start + length) of each pair, one after the other."""
     ends = np.cumsum(lengths)
     total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total, dtype=np.int64) + np.repeat(starts - (ends - lengths), lengths)
+    numbers: Ints = np.arange(total, dtype=np.int64) + np.repeat(starts - (ends - lengths), lengths)
+    return numbers
 
 
 def grown(array: Array, used: int, needed: int) -> Array:

@@ -47,7 +47,8 @@ def _units(array: pa.Array) -> Ints:
 def _numbers(array: pa.Array, type_: Type) -> Ints:
     plain = array.cast(_STORED[type_]) if type_ in _STORED else array
     wide = plain.cast(pa.int64()) if type_ in _STORED else plain.view(pa.int64())
-    return wide.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64, copy=True)
+    numbers: Ints = wide.fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64, copy=True)
+    return numbers
 
 
 def _refuse_sentinel(numbers: Ints, known: Flags | None, column: Column) -> None:

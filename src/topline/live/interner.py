@@ -144,7 +144,8 @@ class Interner:
 
 
 def _integers(array: pa.Array) -> Ints:
-    return array.to_numpy(zero_copy_only=False).astype(np.int64)
+    numbers: Ints = array.to_numpy(zero_copy_only=False).astype(np.int64)
+    return numbers
 
 
 def _words_of(lengths: Ints) -> Ints:

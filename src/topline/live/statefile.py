@@ -5,6 +5,7 @@ import os
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +19,10 @@ _HEADER = "header"
 def write(path: Path, header: Mapping[str, str], arrays: Mapping[str, Array]) -> None:
     """All or nothing: a temporary file, fsync, rename. The zip keeps a CRC of every array."""
     facts = {"format": str(FORMAT), **header}
+    contents: dict[str, Any] = {_HEADER: np.frombuffer(json.dumps(facts).encode(), np.uint8), **arrays}
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("wb") as file:
-        np.savez(file, **{_HEADER: np.frombuffer(json.dumps(facts).encode(), np.uint8)}, **arrays)
+        np.savez(file, **contents)
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

@@ -15,7 +15,10 @@ def documents(shop: Shop) -> str:
 
 
 def schema_changes(batches: list[object]) -> list[SchemaChange]:
-    return [part for batch in batches for part in getattr(batch, "parts", ()) if isinstance(part, SchemaChange)]
+    """All but a first one that says the table is as declared."""
+    found = [part for batch in batches for part in getattr(batch, "parts", ()) if isinstance(part, SchemaChange)]
+    declared = [(column.name, column.type) for column in found[0].schema.columns] == list(ORDERS.items()) if found else False
+    return found[1:] if declared else found
 
 
 def test_an_unchanged_large_value_is_kept_from_the_replica(shop: Shop) -> None:

@@ -43,7 +43,7 @@ class Decoder:
         self.copied: Mapping[str, int] = {}  # table -> LSN of its copy: what was committed before is in there
         self._relations: dict[int, Relation] = {}
         self._bindings: dict[int, Binding | None] = {}
-        self._announced: dict[str, TableSchema] = {name: target.schema for name, target in targets.items()}
+        self._announced: dict[str, TableSchema] = {}  # told once even if as declared: the engine may hold the table
         self._hi, self._count = 0, 0
         self.in_transaction = False
 
@@ -94,7 +94,7 @@ class Decoder:
         target = self._targets.get((relation.namespace, relation.name))
         binding = bind(target, relation, self._bases) if target else None
         self._relations[relation.oid], self._bindings[relation.oid] = relation, binding
-        if binding and target and self._announced[target.name] != binding.schema:
+        if binding and target and self._announced.get(target.name) != binding.schema:
             self._announced[target.name] = binding.schema
             yield SchemaChange(binding.schema.name, binding.schema)
 
