@@ -51,6 +51,7 @@ def test_a_column_that_nobody_reads_may_come(project: TestProject) -> None:
 def test_a_column_that_models_read_stops_its_table_until_it_is_back(project: TestProject) -> None:
     shop(project, "ALTER TABLE orders RENAME COLUMN currency TO money")
     place(project, "shape-2")
+    assert "lost the column currency" in project.run("run", "--until-idle", expect=1)
     (project.folder / "inbox" / "meanwhile.csv").write_text(
         "sale_id,sold_at,country,region,city,salesman_id,salesman_name,amount,currency\n"
         "m-1,2026-02-03,Italy,Lazio,Roma,1,Ada,1.00,EUR\n"

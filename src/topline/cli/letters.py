@@ -7,9 +7,11 @@ import typer
 
 from topline.cli.options import HERE, AsJson, ProjectDir, open_project
 from topline.cli.output import out, plain, print_json, print_pairs, print_table
+from topline.config import Project
 from topline.errors import UsageError
 from topline.live.asking import ask
 from topline.log import LetterState, LogReader, StoredLetter
+from topline.sources.spill import original
 
 app = typer.Typer(help="What could not be read: kept byte for byte, to be shown and replayed.", no_args_is_help=True)
 
@@ -29,7 +31,7 @@ def list_letters(
     loaded = open_project(project)
     with LogReader.open(loaded.state_dir, loaded.config.project) as log:
         letters = log.letters.list(table=table, state=_state(state), limit=limit, newest_first=True)
-        raw = {letter.id: log.letters.raw(letter.id) for letter in letters}
+        raw = {letter.id: _begin(log.letters.raw(letter.id), loaded) for letter in letters}
     if as_json:
         print_json([_fields(letter, raw[letter.id]) for letter in letters])
         return
@@ -47,13 +49,14 @@ def show(
     """Show one, whole. Example: `topline dead-letters show 7 --raw > line.csv`"""
     loaded = open_project(project)
     with LogReader.open(loaded.state_dir, loaded.config.project) as log:
-        letter, kept = log.letters.get(number), log.letters.raw(number)
+        letter, stored = log.letters.get(number), log.letters.raw(number)
     if raw:
-        sys.stdout.buffer.write(kept)
+        for piece in original(stored, loaded.state_dir):
+            sys.stdout.buffer.write(piece)
     elif as_json:
-        print_json(_fields(letter, kept))
+        print_json(_fields(letter, b"".join(original(stored, loaded.state_dir))))
     else:
-        print_pairs(_fields(letter, kept))
+        print_pairs(_fields(letter, _begin(stored, loaded)))
 
 
 @app.command()
@@ -63,6 +66,11 @@ def replay(numbers: Numbers, project: ProjectDir = HERE) -> None:
     Example: `topline dead-letters replay 7 8`
     """
     out.print(ask(open_project(project), "replay", {"letters": numbers}), markup=False)
+
+
+def _begin(stored: bytes, project: Project) -> bytes:
+    """The bytes, of a large letter the first piece: enough to see what it is."""
+    return next(original(stored, project.state_dir), b"")
 
 
 def _state(name: str | None) -> LetterState | None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from topline.errors import ToplineError, TransientError
-from topline.live.commands import Commands
+from topline.live.commands import RESYNC, Commands
 from topline.live.loop import Engine
 from topline.live.status import report
 from topline.log import StoredLetter
@@ -56,6 +56,8 @@ class Attendant:
 
     def turn(self) -> None:
         """Carry out the commands that wait. Between two turns of the loop, so that a command sees whole batches."""
+        while self._engine.resyncs:
+            self._commands.carry_out(RESYNC, {"target": self._engine.resyncs.pop()})
         while not self._waiting.empty():
             command = self._waiting.get()
             try:

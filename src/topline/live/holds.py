@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from topline.changes import SchemaChange
+from topline.changes import SchemaChange, Sweep, TableChanges
 from topline.log import Log
 from topline.models.plan import ProjectPlan
 from topline.schema import TableSchema
@@ -19,6 +19,11 @@ def unbearable(table: TableSchema, found: TableSchema) -> str:
         shown = ", ".join(f"{c.name} from {c.type} to {have[c.name]}" for c in changed)
         return f"table {table.name} changed the type of {shown}"
     return ""
+
+
+def fits(table: TableSchema, parts: Iterable[TableChanges | Sweep]) -> bool:
+    """Whether rows that were kept have the columns and types that the models declare."""
+    return all(part.rows.schema.equals(table.arrow) for part in parts if isinstance(part, TableChanges))
 
 
 class Holds:

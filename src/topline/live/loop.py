@@ -11,7 +11,7 @@ from topline.faults import point
 from topline.live.admission import Admission
 from topline.live.checkpoint import Checkpoints
 from topline.live.dataflow import Applied, Dataflow
-from topline.live.holds import Holds
+from topline.live.holds import Holds, fits
 from topline.live.publication import Publication
 from topline.log import LetterState, Log, LogEntry
 from topline.models.plan import ProjectPlan
@@ -65,6 +65,7 @@ class Engine:
         self.holds = holds
         self.counts = Counts()
         self.source_times: dict[str, datetime] = dict(machinery.log.source_times())
+        self.resyncs: set[str] = set()  # tables that must be read anew; carried out between two turns
         self._positions: Positions = machinery.log.positions()
         self._admission = Admission(self._positions)
         self._last_publish = 0.0
@@ -162,15 +163,20 @@ class Engine:
         return sorted_out
 
     def _change_schema(self, change: SchemaChange, sorted_out: "_SortedOut") -> None:
-        """A table that models can no longer bear is held; one that they can bear again brings what was kept of it."""
-        log = self.machinery.log
+        """A table that models can no longer bear is held. One that they can bear again brings what was kept of it, or is
+        read anew where what was kept lacks a column: what stood there, nobody told."""
+        log, table = self.machinery.log, change.table
         if self.holds.change(change):
-            kept = [part for part in sorted_out.kept if part.table == change.table]
-            sorted_out.kept = [part for part in sorted_out.kept if part.table != change.table]
-            sorted_out.folded += [*log.held(change.table), *kept]
-            sorted_out.released.add(change.table)
-        elif change.table in self.holds.tables:
-            log.hold(change.table, self.holds.tables[change.table])
+            kept = [*log.held(table), *(part for part in sorted_out.kept if part.table == table)]
+            if not fits(self.machinery.plan.tables[table], kept):
+                self.holds.tables[table] = f"table {table} is as the models want it again, and is read anew"
+                self.resyncs.add(table)
+                return
+            sorted_out.kept = [part for part in sorted_out.kept if part.table != table]
+            sorted_out.folded += kept
+            sorted_out.released.add(table)
+        elif table in self.holds.tables:
+            log.hold(table, self.holds.tables[table])
 
     def _entry(self, batches: list[SourceBatch], applied: Applied, sorted_out: "_SortedOut") -> LogEntry:
         positions: Positions = {}

@@ -42,12 +42,10 @@ class Sort:
     def compare(self, left: Ints, right: Ints, interner: Interner) -> Signs:
         """-1, 0, 1 for each pair of `outside_in` numbers."""
         if not self.text:
-            greater: Signs = (left > right).astype(np.int8)
-            smaller: Signs = (left < right).astype(np.int8)
-            difference: Signs = greater - smaller
+            difference: Signs = (left > right).astype(np.int8) - (left < right).astype(np.int8)
             return difference
         blank, other = left == NULL, right == NULL
-        sign = other.astype(np.int8) - blank.astype(np.int8)  # NULLs first
+        sign: Signs = other.astype(np.int8) - blank.astype(np.int8)  # NULLs first
         if not self.nulls_first:
             sign = -sign
         both = np.flatnonzero(~blank & ~other)
