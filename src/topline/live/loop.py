@@ -86,7 +86,7 @@ class Engine:
         batches = self._collect(timeout)
         if batches:
             self.fold(batches)
-        self._publish(backlog=bool(batches) and self.machinery.readers.queued_rows > 0)
+        self._publish(backlog=self.machinery.readers.queued_rows >= self.machinery.batch_rows // 10)
         self.machinery.checkpoints.after_turn()
         return bool(batches)
 
