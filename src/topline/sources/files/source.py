@@ -11,7 +11,8 @@ from topline.changes import DeadLetter, Position, SourceBatch, TableChanges
 from topline.errors import ConfigError
 from topline.sources.base import Context, Fault, Progress, Resume
 from topline.sources.files import audit
-from topline.sources.files.content import Content, Stat
+from topline.sources.files.content import Content
+from topline.sources.files.generations import Generations
 from topline.sources.files.memory import Draft, FileState
 from topline.sources.files.reading import Chunk, FileShape, Reading
 from topline.sources.files.reread import reread
@@ -38,13 +39,12 @@ class FilesSource:
     def __init__(self, name: str, shapes: Mapping[str, FileShape], settings: FilesSettings, context: Context) -> None:
         self.name = name
         self._shapes, self._settings, self._context = shapes, settings, context
-        self._issued: dict[str, FileState] = {}  # outlives `open`: a generation once handed out is never used for other bytes
+        self._generations = Generations()
         self._opened = False
         self._begin_at(Resume())
 
     def _begin_at(self, resume: Resume) -> None:
-        self._positions = dict(resume.positions)
-        self._states = {partition: FileState.decode(raw) for partition, raw in resume.memory.items()}
+        self._generations.resume(resume)
         self._watch = Watch(self._context.root, self._settings.tables, self._settings.settle)
         self._waiting: deque[Found] = deque()
         self._current: _Current | None = None
@@ -93,15 +93,7 @@ class FilesSource:
         return audit.current(self._shapes[table], sorted(found.values(), key=lambda file: file.order))
 
     def resync(self, table: str | None, resume: Resume) -> dict[str, bytes | None]:
-        """Each file is remembered as one that has changed: it is read again as a new generation."""
-        forgotten: dict[str, bytes | None] = {}
-        for partition, raw in resume.memory.items():
-            if table is None or partition.partition(":")[0] == table:
-                issued = self._issued.get(partition, FileState.decode(raw))
-                state = FileState(max(issued.generation, FileState.decode(raw).generation), -1, -1)
-                self._issued[partition] = state
-                forgotten[partition] = state.encode()
-        return forgotten
+        return self._generations.forget(table, resume)
 
     def reread(self, letter: DeadLetter) -> TableChanges | DeadLetter:
         return reread(letter, self._shapes[letter.table.partition(".")[2]], self._context.root)
@@ -144,8 +136,7 @@ class FilesSource:
         self._unread &= self._found.keys()
 
     def _is_news(self, file: Found) -> bool:
-        state = self._states.get(file.partition)
-        return state is None or not state.digest or not state.same(file.stat)
+        return self._generations.is_news(file.partition, file.stat)
 
     def _take(self, file: Found, draft: Draft) -> None:
         """Begin to read a file, unless it changed since the look, went away, or holds the same bytes as before."""
@@ -156,36 +147,27 @@ class FilesSource:
         if content.stat != file.stat:
             content.close()
         elif self._is_same(file, content):
-            self._settle(file.partition, replace(self._states[file.partition], mtime_ns=file.stat.mtime_ns), draft)
+            self._settle(file.partition, self._generations.touched(file.partition, file.stat), draft)
             content.close()
         else:
             self._start(file, content, draft)
 
     def _is_same(self, file: Found, content: Content) -> bool:
         """A file that was only touched. What is read to know it is hashed once more when the file is read."""
-        state = self._states.get(file.partition)
-        if state is None or not state.digest or state.size != file.stat.size:
+        known = self._generations.digest(file.partition, file.stat)
+        if not known:
             return False
         fresh = Content(file.path)
         digest = fresh.digest()
         fresh.close()
-        return digest == state.digest and not content.changed()
+        return digest == known and not content.changed()
 
     def _start(self, file: Found, content: Content, draft: Draft) -> None:
-        generation, skip = self._generation(file.partition, file.stat)
+        generation, skip = self._generations.of(file.partition, file.stat)
         state = FileState(generation, file.stat.size, file.stat.mtime_ns)
         reading = Reading(self._shapes[file.table], content, file.name)
         self._current = _Current(file, content, reading, reading.chunks(), state, skip)
         self._note(file.partition, state, draft)
-
-    def _generation(self, partition: str, stat: Stat) -> tuple[int, int]:
-        """The generation to read this version of the file as, and the line up to which that one is committed."""
-        position = self._positions.get(partition, Position(0, 0))
-        states = [s for s in (self._issued.get(partition), self._states.get(partition)) if s]
-        newest = max([position.hi, *(state.generation for state in states)])
-        if any(state.generation == newest and state.same(stat) for state in states):
-            return newest, position.lo if position.hi == newest else 0
-        return newest + 1, 0
 
     def _step(self, draft: Draft, max_rows: int) -> None:
         current = self._current
@@ -223,11 +205,11 @@ class FilesSource:
         self._unread.discard(partition)
 
     def _note(self, partition: str, state: FileState, draft: Draft) -> None:
-        self._states[partition] = self._issued[partition] = state
+        self._generations.note(partition, state)
         draft.remember(partition, state)
 
     def _retract_removed(self, draft: Draft) -> None:
-        for partition in [p for p in self._states if p not in self._found]:
+        for partition in self._generations.gone(self._found):
             table = partition.partition(":")[0]
             settings = self._settings.tables.get(table)
             if settings is None or settings.on_remove == "keep":
@@ -237,9 +219,7 @@ class FilesSource:
                 self._retract(table, partition, draft)
 
     def _retract(self, table: str, partition: str, draft: Draft) -> None:
-        generation = max(self._states.pop(partition).generation, self._positions.get(partition, Position(0, 0)).hi) + 1
-        at = Position(generation, 0)
-        self._issued[partition] = FileState(generation, -1, -1)
+        at = self._generations.retire(partition)
         draft.sweep(self._shapes[table].schema.name, partition, at)
         draft.move(partition, at)
         draft.remember(partition, None)

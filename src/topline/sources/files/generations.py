@@ -1,0 +1,70 @@
+"""Which version of a file is which generation: decided from the log's positions, its memory, and what was handed out since."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from topline.changes import Position
+from topline.sources.base import Resume
+from topline.sources.files.content import Stat
+from topline.sources.files.memory import FileState
+
+_NOWHERE = Position(0, 0)
+
+
+class Generations:
+    """What is known of each file (partition). Outlives an opening: a generation handed out never stands for other bytes."""
+
+    def __init__(self) -> None:
+        self._issued: dict[str, FileState] = {}
+        self.resume(Resume())
+
+    def resume(self, resume: Resume) -> None:
+        self._positions = dict(resume.positions)
+        self._states = {partition: FileState.decode(raw) for partition, raw in resume.memory.items()}
+
+    def is_news(self, partition: str, stat: Stat) -> bool:
+        """Whether the file is not known, not read to its end, or another than the one that was read."""
+        state = self._states.get(partition)
+        return state is None or not state.digest or not state.same(stat)
+
+    def digest(self, partition: str, stat: Stat) -> str:
+        """The hash of the bytes that were read of a file of this size; '' where there is none to compare with."""
+        state = self._states.get(partition)
+        return state.digest if state is not None and state.size == stat.size else ""
+
+    def of(self, partition: str, stat: Stat) -> tuple[int, int]:
+        """The generation to read this version of the file as, and the line up to which that one is committed."""
+        position = self._positions.get(partition, _NOWHERE)
+        states = [state for state in (self._issued.get(partition), self._states.get(partition)) if state]
+        newest = max([position.hi, *(state.generation for state in states)])
+        if any(state.generation == newest and state.same(stat) for state in states):
+            return newest, position.lo if position.hi == newest else 0
+        return newest + 1, 0
+
+    def note(self, partition: str, state: FileState) -> None:
+        self._states[partition] = self._issued[partition] = state
+
+    def touched(self, partition: str, stat: Stat) -> FileState:
+        """The same bytes under another mtime."""
+        return replace(self._states[partition], mtime_ns=stat.mtime_ns)
+
+    def gone(self, found: Iterable[str]) -> list[str]:
+        """Known files that are not among `found`."""
+        return [partition for partition in self._states if partition not in set(found)]
+
+    def retire(self, partition: str) -> Position:
+        """Forget a file that was removed; the position at which its rows are retracted."""
+        generation = max(self._states.pop(partition).generation, self._positions.get(partition, _NOWHERE).hi) + 1
+        self._issued[partition] = FileState(generation, -1, -1)
+        return Position(generation, 0)
+
+    def forget(self, table: str | None, resume: Resume) -> dict[str, bytes | None]:
+        """The memory under which each file of `table` (None: of all) has changed: it is read again as a new generation."""
+        forgotten: dict[str, bytes | None] = {}
+        for partition, raw in resume.memory.items():
+            if table is None or partition.partition(":")[0] == table:
+                known = FileState.decode(raw)
+                generation = max(self._issued.get(partition, known).generation, known.generation)
+                state = self._issued[partition] = FileState(generation, -1, -1)
+                forgotten[partition] = state.encode()
+        return forgotten
