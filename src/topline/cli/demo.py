@@ -1,19 +1,18 @@
-"""`topline demo`: the whole on this machine, and the proof at its end; `topline generate`: its stream of sales by itself."""
+"""Runs the whole on this machine, with the proof at its end; and the generator, the demo's stream of sales, by itself."""
 
 import re
 import shutil
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from topline.cli.inspect import print_audit, run_audit
-from topline.cli.options import HERE, AsJson, Overrides, ProjectDir, open_project
+from topline.cli.auditing import print_audit, watched_audit
+from topline.cli.making import init_project
+from topline.cli.opening import open_project
 from topline.cli.output import err, out, print_json
-from topline.cli.project import init
 from topline.cli.running import Session, Stop, session
 from topline.cli.watching import final_rankings, rebuild_progress, watched
 from topline.config import CONFIG_FILE, Project
@@ -26,38 +25,32 @@ from topline.live.start import databases
 LEDGER = "embedded:ledger"
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
-Rate = Annotated[float, typer.Option(min=0.1, max=100_000, help="Steps a second: sales, corrections, cancellations ...")]
-Seed = Annotated[int, typer.Option(help="The same seed makes the same sales.")]
-Duration = Annotated[str | None, typer.Option(metavar="TIME", help="Stop by itself after this time, such as 30s or 5m.")]
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """What the generator shall do: steps a second, its seed, and when it ends (seconds, or a number of sales)."""
+
+    rate: float
+    seed: int
+    seconds: float | None = None
+    count: int | None = None
+
+    @classmethod
+    def of(cls, rate: float, seed: int, duration: str | None, count: int | None = None) -> "Stream":
+        return cls(rate, seed, None if duration is None else parse_duration(duration), count)
 
 
-def register(app: typer.Typer) -> None:
-    app.command()(demo)
-    app.command()(generate)
-
-
-def demo(
-    duration: Duration = None,
-    folder: Annotated[Path, typer.Option("--dir", help="The demo's project; made anew at each start.")] = Path(".demo"),
-    rate: Rate = 40.0,
-    seed: Seed = 7,
-    port: Annotated[int, typer.Option(help="Port of the API; 0 takes a free one.")] = 8787,
-) -> None:
-    """Run the whole on this machine: a shop's database, branches' files, rankings that move. Ctrl-C stops it.
-
-    With `--duration` it stops by itself and proves its result. Example: `topline demo --duration 30s`
-    """
-    seconds = None if duration is None else parse_duration(duration)
+def run_demo(stream: Stream, folder: Path, port: int) -> int:
+    """The exit code: 0, 1 where a result is not equal to the truth, 128 + the number of a signal."""
     project = _fresh_project(folder, port)
     with Stop().on_signals() as stop, databases(project) as real:
-        generator = _generator(project, real, rate, seed, seconds)
+        generator = _generator(project, real, stream)
         err.print("filling the shop and the inbox with a history of sales", markup=False)
         generator.prepare()
-        equal = _run(project, generator, stop, real) if seconds else _run_open_end(project, generator, stop)
+        equal = _run(project, generator, stop, real) if stream.seconds else _run_open_end(project, generator, stop)
     if stop.signal:
-        raise typer.Exit(128 + stop.signal)
-    if not equal:
-        raise typer.Exit(1)
+        return 128 + stop.signal
+    return 0 if equal else 1
 
 
 def _run_open_end(project: Project, generator: Generator, stop: Stop) -> bool:
@@ -90,7 +83,7 @@ def _run(project: Project, generator: Generator, stop: Stop, real: Callable[[str
 
 
 def _proven(project: Project, running: Session, real: Callable[[str], str]) -> bool:
-    compared = list(run_audit(project, running.started.plan))
+    compared = watched_audit(project, running.started.plan)
     out.print("\naudit: PostgreSQL against the models' SQL, run from scratch over the log", markup=False)
     print_audit(compared)
     config = project.config
@@ -122,7 +115,7 @@ def _fresh_project(folder: Path, port: int) -> Project:
         if not (folder / ".demo").is_file():
             raise UsageError(f"{folder} exists and is not an earlier demo: name a new folder with --dir")
         _remove(folder)
-    init(folder)
+    init_project(folder)
     (folder / ".demo").write_text("Made by `topline demo`, which removes this folder at its next start.\n")
     return open_project(folder, [f"api.port={port}"])
 
@@ -135,23 +128,10 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def generate(
-    project: ProjectDir = HERE,
-    rate: Rate = 40.0,
-    count: Annotated[int | None, typer.Option(min=1, help="So many sales as fast as possible, then end.")] = None,
-    duration: Duration = None,
-    seed: Seed = 7,
-    overrides: Overrides = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write a seeded stream of sales to the project's shop database and inbox, until stopped.
-
-    Example: `topline generate --count 100000`
-    """
-    loaded = open_project(project, overrides)
-    seconds = None if duration is None else parse_duration(duration)
-    with Stop().on_signals() as stop, databases(loaded) as real:
-        generator = _generator(loaded, real, rate, seed, seconds, count)
+def run_generator(project: Project, stream: Stream, *, as_json: bool) -> int:
+    """Until the stream ends or a signal comes; the exit code is 130 after Ctrl-C."""
+    with Stop().on_signals() as stop, databases(project) as real:
+        generator = _generator(project, real, stream)
         generator.prepare()
         generator.start()
         while generator.running and not stop.wait(0.1):
@@ -161,23 +141,20 @@ def generate(
         print_json({source: {str(kind): n for kind, n in kinds.items()} for source, kinds in generator.kinds().items()})
     else:
         _print_kinds(generator)
-    if stop.signal == signal.SIGINT:
-        raise typer.Exit(130)
+    return 130 if stop.signal == signal.SIGINT else 0
 
 
-def _generator(
-    project: Project, real: Callable[[str], str], rate: float, seed: int, seconds: float | None, count: int | None = None
-) -> Generator:
+def _generator(project: Project, real: Callable[[str], str], stream: Stream) -> Generator:
     config = project.config
     shop, folder = _shop(project), _inbox(project)
     options = Options(
         shop_dsn=real(shop),
         folder=folder,
         ledger_dsn=real(LEDGER),
-        seed=seed,
-        rate=rate,
-        count=count,
-        duration=seconds,
+        seed=stream.seed,
+        rate=stream.rate,
+        count=stream.count,
+        duration=stream.seconds,
         time_zone=config.time_zone,
         currency=config.currency,
     )

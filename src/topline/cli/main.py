@@ -1,11 +1,11 @@
-"""The commands. Each is a few lines over a function below; exit codes are 0, 1 (work failed), 2 (usage), 130 (Ctrl-C)."""
+"""The commands. Exit codes are 0, 1 (work failed), 2 (usage), 130 (Ctrl-C)."""
 
 import sys
 
 import typer
 from rich.markup import escape
 
-from topline.cli import demo, inspect, letters, project, run
+from topline.cli.commands import demo, inspect, letters, project, run
 from topline.cli.output import err
 from topline.errors import ToplineError
 

@@ -1,13 +1,9 @@
 """Options that several commands share."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-import yaml
-
-from topline.config import Project, load_project
-from topline.errors import ConfigError
 
 ProjectDir = Annotated[
     Path,
@@ -21,14 +17,3 @@ Overrides = Annotated[
     ),
 ]
 HERE = Path(".")
-
-
-def open_project(folder: Path, overrides: list[str] | None = None) -> Project:
-    return load_project(folder, dict(_pair(text) for text in overrides or []))
-
-
-def _pair(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise ConfigError(f"--set {text!r}: NAME=VALUE is expected, such as --set api.port=9000")
-    return name, yaml.safe_load(value)

@@ -1,0 +1,59 @@
+"""Commands that run things: run, serve, resync."""
+
+from typing import Annotated
+
+import typer
+
+from topline.cli.options import HERE, AsJson, Overrides, ProjectDir
+
+
+def register(app: typer.Typer) -> None:
+    for command in (run, serve, resync):
+        app.command()(command)
+
+
+def run(
+    project: ProjectDir = HERE,
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="End once all that the sources hold now is published (backfills, cron).")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="With dead letters in this run, exit 1.")] = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="Become the writer of result tables that another state wrote; republish all.")
+    ] = False,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Keep the models exact until stopped (Ctrl-C or SIGTERM); serves the API too.
+
+    Example: `topline run --until-idle --strict`
+    """
+    from topline.cli.opening import open_project
+    from topline.cli.run import run_engine
+
+    loaded = open_project(project, overrides)
+    raise typer.Exit(run_engine(loaded, until_idle=until_idle, strict=strict, take_over=take_over, as_json=as_json))
+
+
+def serve(project: ProjectDir = HERE, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Serve the REST API alone, beside an engine or without one; until stopped.
+
+    Example: `topline serve --set api.port=9000`
+    """
+    from topline.cli.serving import serve_api
+
+    raise typer.Exit(serve_api(project, overrides, as_json=as_json))
+
+
+def resync(
+    target: Annotated[str, typer.Argument(metavar="SOURCE[.TABLE]", help="What to read anew.")],
+    project: ProjectDir = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Read a source, or one table of it, anew; what it no longer holds is retracted.
+
+    Example: `topline resync shop.orders`
+    """
+    from topline.cli.asking import resync_target
+
+    resync_target(project, target, as_json=as_json)

@@ -1,0 +1,52 @@
+"""Makes a project of the shipped one, and says what this installation is."""
+
+import os
+import platform
+import shutil
+from importlib import metadata
+from pathlib import Path
+
+from topline import __version__
+from topline.cli.output import out, print_json
+from topline.errors import UsageError, WorkError
+
+_NOT_COPIED = (".topline", "target", "logs", "dbt_packages", "__pycache__", ".env")
+
+
+def shipped_project() -> Path:
+    """The folder of the shipped project: inside the wheel, or beside `src` in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "_sales", package.parents[1] / "sales"):
+        if (folder / "topline.yml").is_file():
+            return folder
+    raise WorkError(f"the shipped project is missing below {package}: install topline again")
+
+
+def init_project(folder: Path, *, as_json: bool = False) -> None:
+    """Copy the shipped project to `folder`, which must not exist or be empty: UsageError."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} exists and is not empty: name a new folder")
+    try:
+        shutil.copytree(shipped_project(), folder, ignore=shutil.ignore_patterns(*_NOT_COPIED), dirs_exist_ok=True)
+        (folder / "inbox").mkdir(exist_ok=True)
+    except OSError as error:
+        raise WorkError(f"cannot write {error.filename}: {error.strerror}") from None
+    if as_json:
+        print_json({"project": str(folder.resolve())})
+        return
+    out.print(f"made {folder}/: its settings are in topline.yml, its models below models/live/", markup=False)
+    out.print(f"next: cd {folder} && topline check", markup=False)
+
+
+def show_version(*, as_json: bool) -> None:
+    versions = {
+        "topline": __version__,
+        "python": platform.python_version(),
+        "duckdb": metadata.version("duckdb"),
+        "pyarrow": metadata.version("pyarrow"),
+        "system": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+    }
+    if as_json:
+        print_json(versions)
+    else:
+        out.print("\n".join(f"{name} {value}" for name, value in versions.items()), markup=False)
