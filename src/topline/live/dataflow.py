@@ -13,13 +13,14 @@ from topline.changes import Part, Sweep, TableChanges
 from topline.errors import ModelHalted
 from topline.live import statefile
 from topline.live.aggregate import AggregateOperator
-from topline.live.arrays import State, nest, unnest
+from topline.live.arrays import Ints, State, nest, unnest
 from topline.live.delta import Delta, merge
 from topline.live.interner import Interner
 from topline.live.join import JoinOperator
 from topline.live.operator import Operator, UnionOperator, places
 from topline.live.published import Published
-from topline.live.select import SelectOperator, connect
+from topline.live.question import connect
+from topline.live.select import SelectOperator
 from topline.live.tables import Table
 from topline.live.topn import TopNOperator
 from topline.models.plan import Aggregate, Join, Node, ProjectPlan, Scan, Select, TopN, Union
@@ -52,7 +53,8 @@ class StateSize(NamedTuple):
 
 
 class Dataflow:
-    """Not thread-safe. After any exception from `apply` the state is void: make a new one from checkpoint and log."""
+    """Not thread-safe. After any exception from `apply` but SourceHalted the state is void: make a new one from checkpoint
+    and log."""
 
     def __init__(self, plan: ProjectPlan) -> None:
         self._plan = plan
@@ -81,7 +83,8 @@ class Dataflow:
     # folding
 
     def apply(self, parts: Sequence[Part]) -> Applied:
-        """Bring in the parts in order, then fold the graph once. SourceHalted for a row that a table cannot take."""
+        """Bring in the parts in order, then fold the graph once. SourceHalted for a row that a table cannot take: then
+        nothing was applied, and the state holds."""
         before, halted_before = self.rows_read, set(self._halted)
         resolved, changes = self._change_tables(parts)
         deltas = self._fold(changes)
@@ -90,7 +93,7 @@ class Dataflow:
         return Applied(resolved, dirty, self.rows_read - before, halted)
 
     def _change_tables(self, parts: Sequence[Part]) -> tuple[tuple[TableChanges, ...], dict[str, Delta]]:
-        encoded = [(part, self._tables[part.table].encode(part) if isinstance(part, TableChanges) else []) for part in parts]
+        encoded = self._encode(parts)
         resolved: list[TableChanges] = []
         changes: dict[str, list[Delta]] = {}
         for part, columns in encoded:
@@ -105,6 +108,20 @@ class Dataflow:
                 resolved.append(explicit)
         widths = {name: len(self._tables[name].schema.columns) for name in changes}
         return tuple(resolved), {name: merge(deltas, widths[name]).settle() for name, deltas in changes.items()}
+
+    def check(self, parts: Sequence[Part]) -> None:
+        """SourceHalted for a row that a table cannot take. Applies nothing."""
+        self._encode(parts)
+
+    def _encode(self, parts: Sequence[Part]) -> list[tuple[Part, list[Ints]]]:
+        encoded: list[tuple[Part, list[Ints]]] = []
+        for part in parts:
+            columns = self._tables[part.table].encode(part) if isinstance(part, TableChanges) else []
+            if isinstance(part, TableChanges) and part.unchanged is not None:
+                before = [others for other, others in encoded if other.table == part.table and others]
+                self._tables[part.table].require_held(part, columns, before)
+            encoded.append((part, columns))
+        return encoded
 
     def _fold(self, changes: dict[str, Delta]) -> dict[Node, Delta]:
         deltas: dict[Node, Delta] = {}

@@ -7,25 +7,17 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from topline.errors import ModelHalted
 from topline.live.arrays import Ints
 from topline.live.codec import decode_column, encode_column
 from topline.live.delta import Delta
 from topline.live.interner import Interner
 from topline.live.operator import Operator
+from topline.live.question import ROW, Question
 from topline.models.plan import Select
 from topline.schema import Column
 
 _STRING = re.compile(r"'(?:[^']|'')*'")
 _IDENTIFIER = re.compile(r'"((?:[^"]|"")+)"')
-_ROW = "__row"
-
-
-def connect() -> duckdb.DuckDBPyConnection:
-    """A DuckDB that keeps nothing: one thread, times in UTC."""
-    connection = duckdb.connect(":memory:", config={"threads": 1})
-    connection.execute("SET TimeZone = 'UTC'")
-    return connection
 
 
 class SelectOperator(Operator):
@@ -44,7 +36,7 @@ class SelectOperator(Operator):
             self._place(place, expression, node.columns[place])
         used = [*(node.expressions[place] for place in self._computed), node.where or ""]
         self._used = sorted({self._inputs[name] for text in used for name in _identifiers(text) if name in self._inputs})
-        self._query = self._sql(node)
+        self._question = self._prepared(node)
 
     def _place(self, place: int, expression: str, column: Column) -> None:
         source = self._plain_column(expression.strip(), column)
@@ -72,38 +64,31 @@ class SelectOperator(Operator):
             return None
         return int(encode_column(value.column(0), column, self._interner)[0])
 
-    def _sql(self, node: Select) -> str | None:
+    def _prepared(self, node: Select) -> Question | None:
         if not self._computed and node.where is None:
             return None
-        wanted = [f"CAST({node.expressions[place]} AS {node.columns[place].type}) AS c{place}" for place in self._computed]
-        where = f" WHERE {node.where}" if node.where is not None else ""
-        return f"SELECT {', '.join([_ROW, *wanted])} FROM delta{where}"
+        wanted = [f"CAST({node.expressions[place]} AS {node.columns[place].type})" for place in self._computed]
+        return Question(self._connection, [ROW, *wanted], [self._input_columns[place] for place in self._used], node.where)
 
     def step(self, inputs: Sequence[Delta]) -> Delta:
         """DuckDB's own errors (an overflow, a cast that fails) halt the models behind."""
         delta = inputs[0].settle()
         if not len(delta):
             return Delta.empty(len(self.node.columns))
-        if self._query is None:
+        if self._question is None:
             return self._assemble(delta, None, {})
-        rows, computed = self._compute(delta, self._query)
+        rows, computed = self._compute(delta, self._question)
         return self._assemble(delta, rows, computed)
 
-    def _compute(self, delta: Delta, query: str) -> tuple[Ints, dict[int, Ints]]:
+    def _compute(self, delta: Delta, question: Question) -> tuple[Ints, dict[int, Ints]]:
         """Which rows pass, and the computed columns of these."""
         arrays = [decode_column(delta.columns[place], self._input_columns[place].type, self._interner) for place in self._used]
-        names = [self._input_columns[place].name for place in self._used]
-        relation = pa.Table.from_arrays([pa.array(np.arange(len(delta))), *arrays], names=[_ROW, *names])
-        try:
-            answer = self._ask(relation, query)
-        except duckdb.Error as error:
-            raise ModelHalted(f"{error}; correct the value at the source or the model's expression") from error
-        pairs = ((place, answer.column(f"c{place}")) for place in self._computed)
-        computed = {place: encode_column(values, self.node.columns[place], self._interner) for place, values in pairs}
-        return answer.column(_ROW).to_numpy(), computed
-
-    def _ask(self, delta: pa.Table, query: str) -> pa.Table:  # noqa: ARG002 - DuckDB finds `delta` by its name
-        return self._connection.sql(query).to_arrow_table()
+        answer = question.ask(pa.array(np.arange(len(delta))), arrays)
+        computed = {
+            place: encode_column(answer.column(number), self.node.columns[place], self._interner)
+            for number, place in enumerate(self._computed, 1)
+        }
+        return answer.column(0).to_numpy(), computed
 
     def _assemble(self, delta: Delta, rows: Ints | None, computed: dict[int, Ints]) -> Delta:
         passed = delta if rows is None or (len(rows) == len(delta) and (rows[1:] > rows[:-1]).all()) else delta.rows(rows)

@@ -1,0 +1,61 @@
+"""Asks DuckDB: queries that are prepared once and read whatever batch is put before them. DuckDB keeps nothing."""
+
+import itertools
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from topline.errors import ModelHalted
+from topline.schema import Column
+
+ROW = "__row"
+_numbers = itertools.count()
+warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")  # the copy is what a prepared plan costs
+
+
+def connect() -> duckdb.DuckDBPyConnection:
+    """A DuckDB that keeps nothing: one thread, times in UTC."""
+    connection = duckdb.connect(":memory:", config={"threads": 1})
+    connection.execute("SET TimeZone = 'UTC'")
+    return connection
+
+
+class _Feed:
+    """An Arrow source (PyCapsule interface) whose rows are set before each reading, so that a prepared plan stays valid."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self.rows = schema.empty_table()
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> Any:
+        return self.rows.__arrow_c_stream__(requested_schema)
+
+
+class Question:
+    """`SELECT expressions FROM rows WHERE ..`: its columns are c0, c1, ... Planning costs 5 to 10 ms once, a call 0.5 ms."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, expressions: Sequence[str], columns: Sequence[Column], where: str | None = None
+    ) -> None:
+        """`expressions`: over `columns`, and over ROW, the row's number in the batch."""
+        self._connection = connection
+        self._name = f"question{next(_numbers)}"
+        self._schema = pa.schema([(ROW, pa.int64()), *((column.name, column.type.arrow) for column in columns)])
+        self._feed = _Feed(self._schema)
+        connection.register(f"{self._name}_rows", self._feed)
+        named = ", ".join(f"{text} AS c{place}" for place, text in enumerate(expressions))
+        filtered = f" WHERE {where}" if where is not None else ""
+        connection.execute(f"PREPARE {self._name} AS SELECT {named} FROM {self._name}_rows{filtered}")
+
+    def ask(self, rows: pa.Array, columns: Sequence[pa.Array]) -> pa.Table:
+        """DuckDB's own errors (an overflow, a cast that fails) halt the models behind."""
+        self._feed.rows = pa.Table.from_arrays([rows, *columns], schema=self._schema)
+        try:
+            answer: pa.Table = self._connection.execute(f"EXECUTE {self._name}").to_arrow_table()
+        except duckdb.Error as error:
+            raise ModelHalted(f"{error}; correct the value at the source or the model's expression") from error
+        finally:
+            self._feed.rows = self._schema.empty_table()
+        return answer
