@@ -6,8 +6,10 @@ Each kind of source declares its own settings in its folder (`topline.sources.re
 import os
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 from zoneinfo import ZoneInfo, available_timezones
 
 import yaml
@@ -17,8 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from topline.errors import ConfigError
 
 CONFIG_FILE = "topline.yml"
+PREFIX = "TOPLINE_"
+_NO_SETTING = frozenset({"TOPLINE_PROJECT_DIR"})
 _REFERENCE = re.compile(r"\$\{(env|file):([^}]+)\}")
-_PASSWORD = re.compile(r"://[^/@:]*:(?!\$\{)[^@/]+@|\bpassword\s*=\s*(?!\$\{)\S+", re.IGNORECASE)
+_PASSWORD = re.compile(r"(?<=://)[^/@:\s]*:(?!\$\{)[^@\s]+@|\b(?:ssl)?password\s*=\s*(?!\$\{)\S+", re.IGNORECASE)
 
 
 class Settings(BaseModel):
@@ -105,8 +109,11 @@ class Project:
         return ZoneInfo(self.config.time_zone)
 
     def secret(self, text: str) -> str:
-        """`text` with `${env:NAME}` and `${file:/path}` replaced. ConfigError names a reference that leads nowhere."""
-        return _REFERENCE.sub(lambda match: self._dereference(match[1], match[2]), text)
+        """`text` with `${env:NAME}` and `${file:/path}` replaced. ConfigError names a reference that leads nowhere.
+
+        Inside a DSN the value is written as its form wants it, whatever characters the secret has.
+        """
+        return _REFERENCE.sub(lambda match: _written(self._dereference(match[1], match[2]), text, match.start()), text)
 
     def _dereference(self, kind: str, name: str) -> str:
         if kind == "env":
@@ -122,6 +129,15 @@ class Project:
             raise ConfigError(f"cannot read the secret file {path}: {error.strerror}") from None
 
 
+def _written(value: str, text: str, start: int) -> str:
+    """In a URI reserved characters as %XX (RFC 3986); in libpq's `name=value` pairs in single quotes; else as it is."""
+    if "://" in text:
+        return quote(value, safe="")
+    if text[:start].endswith("="):
+        return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    return value
+
+
 def load_project(root: Path, flags: Mapping[str, Any] | None = None) -> Project:
     """The project in `root`. `flags` (dotted name -> value) win over everything. ConfigError lists every fault, with lines."""
     path = root / CONFIG_FILE
@@ -134,17 +150,62 @@ def load_project(root: Path, flags: Mapping[str, Any] | None = None) -> Project:
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 text (byte {error.start})") from None
     document, lines = _parse(path, text)
-    environment = {**{k: v for k, v in dotenv_values(root / ".env").items() if v is not None}, **os.environ}
-    for name, value in {**_overrides(environment), **(flags or {})}.items():
-        _set(document, name.split("."), value)
-    faults = list(_plain_passwords(document, lines, path))
+    places = {name: f"{path}:{line}" for name, line in lines.items()}
+    environment = _override(document, places, root, flags or {})
+    faults = list(_plain_passwords(document, places, path))
     try:
         config = Config.model_validate(document)
     except ValidationError as error:
-        faults = [_fault(path, lines, dict(item)) for item in error.errors()] + faults
+        faults = [_fault(path, places, dict(item)) for item in error.errors()] + faults
     if faults:
         raise ConfigError("\n".join(faults))
     return Project(root.resolve(), config, lines, environment)
+
+
+def _override(document: dict[str, Any], places: dict[str, str], root: Path, flags: Mapping[str, Any]) -> dict[str, str]:
+    """What wins over topline.yml, set in `document` from the weakest to the strongest. The environment with `.env` in it."""
+    dotenv = {name: value for name, value in _dotenv(root / ".env").items() if value is not None}
+    layers = (
+        *((str(root / ".env"), name, value) for name, value in dotenv.items()),
+        *(("environment", name, value) for name, value in os.environ.items()),
+    )
+    for where, variable, value in layers:
+        if _is_setting(variable):
+            name = variable.removeprefix(PREFIX).lower().replace("__", ".")
+            hidden = f"${{env:{variable}}}" if _PASSWORD.search(value) else _scalar(value)
+            _set(document, places, name, hidden, f"{where}: {variable}")
+    for name, value in flags.items():
+        _set(document, places, name, value, "--set")
+    return {**dotenv, **os.environ}
+
+
+def _dotenv(path: Path) -> dict[str, str | None]:
+    try:
+        return dotenv_values(path, interpolate=False)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from None
+
+
+def _is_setting(variable: str) -> bool:
+    """TOPLINE_TIME_ZONE -> time_zone; TOPLINE_RESULTS__DSN -> results.dsn."""
+    return variable.startswith(PREFIX) and variable not in _NO_SETTING and not variable.startswith("TOPLINE_TEST_")
+
+
+def _scalar(text: str) -> Any:
+    """A variable's value as YAML would read it: a number, a boolean, a text."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
+def _set(document: dict[str, Any], places: dict[str, str], name: str, value: Any, place: str) -> None:
+    *path, last = name.split(".")
+    for part in path:
+        below = document.get(part)
+        document[part] = document = below if isinstance(below, dict) else {}
+    document[last] = value
+    places[name] = place
 
 
 def _parse(path: Path, text: str) -> tuple[dict[str, Any], dict[str, int]]:
@@ -170,31 +231,34 @@ def _note_lines(node: yaml.Node, prefix: str, lines: dict[str, int]) -> None:
         _note_lines(value, name, lines)
 
 
-def _overrides(environment: Mapping[str, str]) -> dict[str, Any]:
-    """TOPLINE_TIME_ZONE -> time_zone; TOPLINE_RESULTS__DSN -> results.dsn; values are read as YAML scalars."""
-    prefix, reserved = "TOPLINE_", {"TOPLINE_PROJECT_DIR"}
-    names = [n for n in environment if n.startswith(prefix) and n not in reserved and not n.startswith("TOPLINE_TEST_")]
-    return {name[len(prefix) :].lower().replace("__", "."): yaml.safe_load(environment[name]) for name in names}
-
-
-def _set(document: dict[str, Any], path: list[str], value: Any) -> None:
-    for part in path[:-1]:
-        document = document.setdefault(part, {})
-    document[path[-1]] = value
-
-
-def _plain_passwords(node: Any, lines: Mapping[str, int], path: Path, name: str = "") -> list[str]:
+def _plain_passwords(node: Any, places: Mapping[str, str], path: Path, name: str = "") -> list[str]:
     if isinstance(node, dict):
-        return [f for k, v in node.items() for f in _plain_passwords(v, lines, path, f"{name}.{k}" if name else str(k))]
+        return [f for k, v in node.items() for f in _plain_passwords(v, places, path, f"{name}.{k}" if name else str(k))]
+    if isinstance(node, list):
+        return [fault for item in node for fault in _plain_passwords(item, places, path, name)]
     if isinstance(node, str) and _PASSWORD.search(node):
-        where = f"{path}:{lines[name]}" if name in lines else str(path)
+        where = places.get(name, str(path))
         return [f"{where}: {name}: a password in plain text; write ${{env:NAME}} or ${{file:/path}} in its place"]
     return []
 
 
-def _fault(path: Path, lines: Mapping[str, int], error: Mapping[str, Any]) -> str:
-    name = ".".join(str(part) for part in error["loc"])
-    parent = next((n for n in (name, name.rpartition(".")[0]) if n in lines), "")
-    where = f"{path}:{lines[parent]}" if parent else str(path)
-    shown = "" if error["type"] in {"missing", "extra_forbidden"} else f" (found {error['input']!r})"
-    return f"{where}: {name}: {error['msg']}{shown}"
+def _fault(path: Path, places: Mapping[str, str], error: Mapping[str, Any]) -> str:
+    """A fault of pydantic in our words: where, which setting, what is wrong, the value (but no password), what is allowed."""
+    loc = [str(part) for part in error["loc"]]
+    name = ".".join(loc)
+    nearest = next((n for n in (name, name.rpartition(".")[0]) if n in places), "")
+    where = places.get(nearest, str(path))
+    if error["type"] == "extra_forbidden":
+        return f"{where}: {name}: there is no such setting; {_allowed(loc)}"
+    shown = "" if error["type"] == "missing" else f" (found {_PASSWORD.sub('...', repr(error['input']))})"
+    return f"{where}: {name}: {error['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def _allowed(loc: list[str]) -> str:
+    """The settings beside an unknown one, or the one that was probably meant."""
+    level: Any = Config
+    for part in loc[:-1]:
+        level = next((f.annotation for n, f in level.model_fields.items() if (f.alias or n) == part), Config)
+    names = [field.alias or name for name, field in level.model_fields.items()]
+    close = get_close_matches(loc[-1], names, 1)
+    return f"perhaps {'.'.join([*loc[:-1], *close])} was meant" if close else f"allowed here: {', '.join(names)}"

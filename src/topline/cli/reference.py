@@ -18,10 +18,13 @@ HEAD = """# Configuration
 a test says when it is stale.
 
 What wins, first to last: a flag (`--set engine.batch_rows=1000`), the environment (`TOPLINE_ENGINE__BATCH_ROWS=1000`; two
-underscores stand for a dot), `.env` beside `topline.yml`, `topline.yml`, the default.
+underscores stand for a dot), `.env` beside `topline.yml`, `topline.yml`, the default. A variable that begins with `TOPLINE_`
+and names no setting is an error.
 
 A secret is never written here, only where it is: `${env:NAME}` (environment or `.env`) or `${file:/path}` (relative to the
-project's folder). A password in plain text is refused.
+project's folder). A password in plain text is refused. Inside a DSN the secret may hold any character, as it is, not
+encoded: `postgresql://topline:${env:PASSWORD}@db.example.org/rankings`. A whole DSN may come from the environment, with its
+password: `TOPLINE_RESULTS__DSN`, or `dsn: ${env:SHOP_DSN}`.
 """
 
 

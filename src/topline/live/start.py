@@ -10,16 +10,18 @@ import pyarrow.compute as pc
 
 from topline.changes import UPSERT, Part, TableChanges
 from topline.config import Project
+from topline.dsn import parse_dsn
 from topline.embedded import EmbeddedPostgres
 from topline.errors import StateError
 from topline.live.checkpoint import Checkpoints, load_checkpoint
 from topline.live.dataflow import Dataflow
 from topline.live.holds import Holds
 from topline.live.loop import Engine, Machinery
+from topline.live.marks import Marks
 from topline.live.publication import Publication
 from topline.log import Log
 from topline.models import load
-from topline.models.plan import ProjectPlan
+from topline.models.plan import ModelPlan, ProjectPlan
 from topline.results import Publisher
 from topline.sources.base import Resume, Source
 from topline.sources.reader import Readers
@@ -42,7 +44,7 @@ class Databases:
 
     def __call__(self, dsn: str) -> str:
         if not dsn.startswith(EMBEDDED):
-            return self._project.secret(dsn)
+            return self._external(dsn)
         if self._server is None:
             self._server = EmbeddedPostgres(self._project.state_dir)
             self._server.start()
@@ -50,6 +52,11 @@ class Databases:
 
     def embedded(self, name: str) -> str:
         return self(EMBEDDED + name)
+
+    def _external(self, dsn: str) -> str:
+        real = self._project.secret(dsn)
+        parse_dsn(real)
+        return real
 
     def revive(self) -> None:
         """Start the embedded server again, where it is in use and has died."""
@@ -139,11 +146,23 @@ def log_resume(log: Log) -> Callable[[str], Resume]:
 def _note_unpublished(plan: ProjectPlan, log: Log, publisher: Publisher, publication: Publication, take_over: bool) -> None:
     """What PostgreSQL lacks: whole models where the log cannot say, else the keys that the log still owes."""
     opened = publisher.open(plan.models, epoch=log.epoch, published=log.published_epochs(), take_over=take_over)
-    for name in (name for name, model in plan.models.items() if model.published):
-        if name in opened.must_republish:
+    whole = opened.must_republish | Marks(log).stale
+    for name, model in plan.models.items():
+        keys = None if name in whole or not model.published else _owed(log, model)
+        if keys is not None:
+            publication.note({name: keys})
+        elif model.published:
             publication.note_whole(name)
-        else:
-            publication.note({name: log.dirty_after(name)})
+
+
+def _owed(log: Log, model: ModelPlan) -> pa.Table | None:
+    """The keys that the log still owes; None where some are of a key that the model no longer has."""
+    wanted = pa.schema([(name, model.schema.type_of(name).arrow) for name in model.schema.key])
+    try:
+        keys = log.dirty_after(model.name)
+    except pa.ArrowInvalid:
+        return None
+    return keys if not len(keys) or keys.schema.equals(wanted) else None
 
 
 def _state(project: Project, plan: ProjectPlan, log: Log, on_rebuild: Callable[[str, int], None]) -> Dataflow:
@@ -156,6 +175,9 @@ def _state(project: Project, plan: ProjectPlan, log: Log, on_rebuild: Callable[[
         for batch in log.read(epoch):
             dataflow.apply([change for change in batch.changes if change.table in plan.tables])
     except StateError:  # the log was folded past the checkpoint: the whole of it says the same
+        dataflow.close()
+        return rebuild(plan, log, on_rebuild)
+    if dataflow.halted:  # what halted a model on the way may have been corrected since
         dataflow.close()
         return rebuild(plan, log, on_rebuild)
     return dataflow
@@ -173,6 +195,7 @@ def declare_tables(plan: ProjectPlan, log: Log, holds: Holds) -> None:
                 f"table {name}: {what} changed in the models, and rows that were copied before lack it; "
                 f"models that read it stand still: run `topline resync {name}`"
             )
+            holds.outdated.add(name)
             log.hold(name, holds.tables[name])
         else:
             log.declare({name: schema})

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 from psycopg.pq import DiagnosticField
 from psycopg.pq.abc import PGresult
 
-from topline.errors import SourceHalted, TransientError
+from topline.dsn import parse_dsn
+from topline.errors import ConfigError, SourceHalted, TransientError
 
 # The text of values: the decoder relies on it, so a user's own options do not change it.
 _FORMS = {
@@ -31,9 +32,9 @@ _PATIENCE = {
 def session_conninfo(dsn: str, connect_timeout: int, **more: Any) -> str:
     """`dsn` with our session settings; of the user's own options, those on patience win. SourceHalted when it is not a DSN."""
     try:
-        given = conninfo_to_dict(dsn)
-    except psycopg.ProgrammingError as error:
-        raise SourceHalted(f"not a PostgreSQL DSN: {error}") from None
+        given = parse_dsn(dsn)
+    except ConfigError as error:
+        raise SourceHalted(str(error)) from None
     options = " ".join([_options(_PATIENCE), str(given.pop("options", "") or ""), _options(_FORMS)])
     defaults = {
         "connect_timeout": connect_timeout,
