@@ -35,6 +35,17 @@ def postgres() -> Iterator[Postgres]:
         remove(server)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_server_stays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What a test's commands put into /var/tmp for it (as root) goes with its folder, also when the test failed."""
+    yield
+    for location in tmp_path_factory.getbasetemp().rglob("postgres/location"):
+        server = EmbeddedPostgres(location.parent.parent)
+        if server.place.exists():
+            discard(server)
+            remove(server)
+
+
 def scratch() -> str | None:
     """Memory, where there is plenty: what the tests write need not reach a disk, and goes at once. None: the usual folder."""
     memory = Path("/dev/shm")
