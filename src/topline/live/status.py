@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from topline.config import Project
-from topline.errors import StateError
+from topline.errors import StateError, WorkError
 from topline.live.asking import running_engine
 from topline.live.loop import Engine
 from topline.live.start import databases
@@ -83,15 +83,15 @@ class Status:
 
 
 def collect_status(project: Project) -> Status:
-    """Engine, sources and models as they are now, whether an engine runs or not."""
-    with databases(project) as real:
-        overview = read_overview(real(project.config.results.dsn), project.config.results.schema_)
+    """Engine, sources and models as they are now, whether an engine runs or not; `results` says it when PostgreSQL is down."""
+    overview, fault = _overview(project)
     running = running_engine(project.state_dir)
     summary: dict[str, Any] = {
         "project": project.config.project,
         "engine": f"running, process {running.pid}" if running else "not running",
         "api": running.api if running else None,
         **_log_summary(project),
+        **fault,
     }
     if overview is None:
         return Status(summary, (), ())
@@ -99,6 +99,14 @@ def collect_status(project: Project) -> Status:
     summary |= {"published epoch": overview.epoch, "rejected": overview.details.get("rejected"), **_beat(overview)}
     sources = tuple({**s, "state": s["state"] if running else "stopped"} for s in overview.sources)
     return Status(summary, sources, tuple({**m, "note": notes.get(m["model"], "")} for m in overview.models))
+
+
+def _overview(project: Project) -> tuple[Overview | None, dict[str, str]]:
+    try:
+        with databases(project) as real:
+            return read_overview(real(project.config.results.dsn), project.config.results.schema_), {}
+    except WorkError as error:
+        return None, {"results": str(error)}
 
 
 def _log_summary(project: Project) -> dict[str, Any]:
