@@ -98,6 +98,7 @@ class SourceBatch:
     complete   False: a part of a larger transaction; it becomes visible with the part that is complete
     copying    True while a first copy is not consistent yet: models over this source's tables are not published
     time       when the newest change was committed at the source (UTC), for freshness
+    opening    set by the reader, another each time that the source is opened: parts of one transaction have the same
     """
 
     source: str
@@ -108,6 +109,7 @@ class SourceBatch:
     complete: bool = True
     copying: bool = False
     time: datetime | None = None
+    opening: int = 0
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts if isinstance(part, TableChanges))

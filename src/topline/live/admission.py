@@ -17,8 +17,11 @@ class Admission:
         self._open: dict[str, list[SourceBatch]] = {}
 
     def admit(self, batch: SourceBatch) -> SourceBatch | None:
-        """The new part of `batch`, merged with its transaction's earlier parts; None while its transaction is open."""
-        earlier = self._open.pop(batch.source, [])
+        """The new part of `batch`, merged with its transaction's earlier parts; None while its transaction is open.
+
+        Parts from before the source was opened again are dropped: the whole transaction comes again.
+        """
+        earlier = [part for part in self._open.pop(batch.source, []) if part.opening == batch.opening]
         if not batch.complete:
             self._open[batch.source] = [*earlier, batch]
             return None
@@ -30,6 +33,11 @@ class Admission:
         memory = {} if whole.positions and not ahead else whole.memory  # a replay must not bring old memory back
         stands.update(ahead)
         return replace(whole, parts=parts, dead_letters=letters, positions=ahead, memory=memory)
+
+    def forget(self, source: str, positions: Mapping[str, Position]) -> None:
+        """Nothing of `source` was taken after `positions`."""
+        self._positions[source] = dict(positions)
+        self._open.pop(source, None)
 
 
 def _merge(batches: list[SourceBatch]) -> SourceBatch:

@@ -2,6 +2,7 @@
 
 import contextlib
 import queue
+import subprocess
 import threading
 from collections.abc import Callable, Mapping
 
@@ -40,11 +41,17 @@ class Attendant:
         self._revive = revive
         self._waiting: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[tuple[int, bool, str]] = queue.SimpleQueue()
-        self._letters_seen = -1
+        self._letters_seen: tuple[int, int] = (-1, -1)
+        self._failure: Exception | None = None
+        self._fetched = False
+        self._unwritten: tuple[int, bool, str] | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="attendant", daemon=True)
 
     def start(self) -> None:
+        """The first look is taken here, so that a run of a moment carries out what waits too."""
+        with contextlib.suppress(TransientError):
+            self._fetch()
         self._thread.start()
 
     def stop(self) -> None:
@@ -55,9 +62,13 @@ class Attendant:
         self._inbox.close()
 
     def turn(self) -> None:
-        """Carry out the commands that wait. Between two turns of the loop, so that a command sees whole batches."""
-        while self._engine.resyncs:
-            self._commands.carry_out(RESYNC, {"target": self._engine.resyncs.pop()})
+        """Carry out the commands that wait. Between two turns of the loop, so that a command sees whole batches.
+
+        Raises what the thread beside died of: without it, nobody would hear of the engine.
+        """
+        if self._failure is not None:
+            raise self._failure
+        self._resync()
         while not self._waiting.empty():
             command = self._waiting.get()
             try:
@@ -65,44 +76,65 @@ class Attendant:
             except ToplineError as error:
                 self._answers.put((command.id, False, str(error)))
 
+    def _resync(self) -> None:
+        """Tables that the engine itself wants read anew. A source that is busy is asked again at the next turn."""
+        with contextlib.suppress(TransientError):
+            while self._engine.resyncs:
+                target = next(iter(self._engine.resyncs))
+                self._commands.carry_out(RESYNC, {"target": target})
+                self._engine.resyncs.discard(target)
+
     def _run(self) -> None:
-        fetched = False
-        while True:
-            last = self._stop.is_set()
-            try:
-                if not fetched:
-                    self._inbox.recover()
-                    fetched = True
-                self._look()
-            except TransientError:  # the results database is down: publication says so, and the next look tries again
-                self._try_to_revive()
-            if last:
-                return
-            self._stop.wait(INTERVAL)
+        try:
+            while not self._stop.is_set():
+                self._try_to_look()
+                self._stop.wait(INTERVAL)
+            self._try_to_look()
+        except Exception as error:  # noqa: BLE001 - the edge of a thread: `turn` raises it
+            self._failure = error
+
+    def _try_to_look(self) -> None:
+        try:
+            self._look()
+        except TransientError:  # the results database is down: publication says so, and the next look tries again
+            self._try_to_revive()
 
     def _try_to_revive(self) -> None:
         """The embedded server is ours to start again; another one is somebody else's."""
-        with contextlib.suppress(ToplineError):
+        with contextlib.suppress(ToplineError, OSError, subprocess.SubprocessError):
             self._revive()
 
-    def _look(self) -> None:
-        while not self._answers.empty():
-            self._inbox.finish(*self._answers.get())
+    def _fetch(self) -> None:
+        if not self._fetched:
+            self._inbox.recover()
+            self._fetched = True
         for command in self._inbox.take():
             self._waiting.put(command)
+
+    def _look(self) -> None:
+        self._answer()
+        self._fetch()
         self._status.write(*report(self._engine, self._kinds), self._letters())
         log = self._engine.machinery.log
         if log.pending_rows > self._compact_rows:
             log.compact_in_background()
 
+    def _answer(self) -> None:
+        """What was answered and could not be written is written at the next look."""
+        while self._unwritten is not None or not self._answers.empty():
+            self._unwritten = self._unwritten or self._answers.get()
+            self._inbox.finish(*self._unwritten)
+            self._unwritten = None
+
     def _letters(self) -> list[DeadLetterStatus]:
         """The newest dead letters, when there are other than at the last look."""
-        log = self._engine.machinery.log
-        count = log.letters.count()
-        if count == self._letters_seen:
+        letters = self._engine.machinery.log.letters
+        newest = letters.list(state=None, limit=1, newest_first=True)
+        seen = (newest[0].id if newest else 0, letters.count())
+        if seen == self._letters_seen:
             return []
-        self._letters_seen = count
-        return [self._mirrored(stored) for stored in log.letters.list(state=None, limit=MIRRORED, newest_first=True)]
+        self._letters_seen = seen
+        return [self._mirrored(stored) for stored in letters.list(state=None, limit=MIRRORED, newest_first=True)]
 
     def _mirrored(self, stored: StoredLetter) -> DeadLetterStatus:
         raw = self._engine.machinery.log.letters.raw(stored.id)

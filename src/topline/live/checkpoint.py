@@ -30,21 +30,37 @@ class Checkpoints:
             self.save()
 
     def save(self) -> None:
-        """Write the state as of the log's epoch. The file carries its epoch's name, so that a crash leaves a whole one."""
+        """Write the state as of the log's epoch. The file carries its epoch's name, so that a crash leaves a whole one.
+
+        Not while a model is halted: from the log alone it may start again. A disk that takes no checkpoint stops nothing.
+        """
         epoch = self._log.epoch
-        if epoch == self._saved_epoch:
+        if epoch == self._saved_epoch or self._dataflow.halted:
             self._last = time.monotonic()
             return
         started = time.monotonic()
-        self._dataflow.dump(self._path.with_suffix(f".{epoch}"))
+        if self._written(epoch):
+            self._note(epoch)
+        self._last = time.monotonic()
+        self._cost = self._last - started
+
+    def _written(self, epoch: int) -> bool:
+        path = self._path.with_suffix(f".{epoch}")
+        try:
+            self._dataflow.dump(path)
+        except OSError:
+            for begun in path.parent.glob(f"{path.name}*"):
+                begun.unlink(missing_ok=True)
+            return False
+        return True
+
+    def _note(self, epoch: int) -> None:
         point("checkpoint:before-note")
         self._log.set(_EPOCH, str(epoch))
         for old in self._path.parent.glob("checkpoint.*"):
             if old.suffix != f".{epoch}":
                 old.unlink(missing_ok=True)
         self._saved_epoch = epoch
-        self._last = time.monotonic()
-        self._cost = self._last - started
 
 
 def load_checkpoint(state_dir: Path, log: Log, plan: ProjectPlan) -> tuple[Dataflow, int] | None:
@@ -54,5 +70,5 @@ def load_checkpoint(state_dir: Path, log: Log, plan: ProjectPlan) -> tuple[Dataf
         return None
     try:
         return Dataflow.load(plan, (state_dir / FILE).with_suffix(f".{epoch}")), int(epoch)
-    except (StateError, OSError):
+    except (StateError, OSError, LookupError, ValueError):  # the latter: written by another version of the code
         return None

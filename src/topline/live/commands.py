@@ -1,10 +1,10 @@
 """What other processes ask of the engine (resync, replay): rows of a table in the results database, carried out in the loop."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from topline.changes import UPSERT, DeadLetter, Position, SourceBatch, TableChanges
 from topline.errors import UsageError
@@ -28,11 +28,14 @@ class Commands:
         """UsageError when the command is unknown, or names what is not there."""
         if kind not in self._kinds:
             raise UsageError(f"unknown command {kind!r}; there are {', '.join(self._kinds)}")
+        _require(kind, arguments)
         return self._kinds[kind](arguments)
 
     def _resync(self, arguments: Mapping[str, Any]) -> str:
-        name, _, table = str(arguments["target"]).partition(".")
+        name, _, table = arguments["target"].partition(".")
         source = self._source(name)
+        if table and f"{name}.{table}" not in self._engine.machinery.plan.tables:
+            raise UsageError(f"the source {name} has no table {table!r}")
         machinery = self._engine.machinery
         positions, memory = machinery.log.resume(name)
         with machinery.readers.paused(name):
@@ -47,7 +50,7 @@ class Commands:
         return self._sources[name]
 
     def _replay(self, arguments: Mapping[str, Any]) -> str:
-        outcomes = [self._replay_one(int(number)) for number in arguments["letters"]]
+        outcomes = [self._replay_one(number) for number in arguments["letters"]]
         return "\n".join(outcomes)
 
     def _replay_one(self, number: int) -> str:
@@ -55,27 +58,46 @@ class Commands:
         stored = log.letters.get(number)
         if stored.state is not LetterState.OPEN:
             return f"{number}: {stored.state} already, nothing changed"
+        if stored.table not in self._engine.machinery.plan.tables:
+            return f"{number}: the models no longer declare {stored.table}"
         read = self._source(stored.source).reread(_letter(stored, log.letters.raw(number)))
         if isinstance(read, DeadLetter):
             return f"{number}: still unreadable: {read.reason}"
-        key = read.rows.select(self._engine.machinery.plan.tables[stored.table].key)
-        if log.later_change(stored, key):
+        keys = read.rows.select(self._engine.machinery.plan.tables[stored.table].key)
+        rows = _without(read.rows, keys, log.later_changes(stored, keys))
+        if not len(rows):
             log.mark_letter(number, LetterState.SUPERSEDED)
             return f"{number}: not applied, its row was changed later"
-        self._engine.fold([_replayed(stored, read)], letters={number: LetterState.REPLAYED})
-        return f"{number}: applied"
+        self._engine.fold([_replayed(stored, rows)], letters={number: LetterState.REPLAYED})
+        left = len(read) - len(rows)
+        return f"{number}: applied" + (f", but for {left} of {len(read)} rows, which were changed later" if left else "")
+
+
+def _require(kind: str, arguments: Mapping[str, Any]) -> None:
+    """Commands are rows that anybody with rights to the results may write: what is no command must not stop the engine."""
+    letters, target = arguments.get("letters"), arguments.get("target")
+    if kind == RESYNC and not isinstance(target, str):
+        raise UsageError(f"{RESYNC} takes a `target`, SOURCE or SOURCE.TABLE; found {target!r}")
+    if kind == REPLAY and not (isinstance(letters, list) and all(type(number) is int for number in letters)):
+        raise UsageError(f"{REPLAY} takes `letters`, a list of numbers; found {letters!r}")
+
+
+def _without(rows: pa.Table, keys: pa.Table, dropped: pa.Table) -> pa.Table:
+    """The rows, in order, whose key is not among `dropped`."""
+    if not len(dropped):
+        return rows
+    numbered = keys.append_column("~place", pa.array(np.arange(len(keys))))
+    left = numbered.join(dropped.cast(keys.schema), keys=keys.column_names, join_type="left anti")
+    return rows.take(pa.array(np.sort(left["~place"].to_numpy())))
 
 
 def _letter(stored: StoredLetter, raw: bytes) -> DeadLetter:
     return DeadLetter(stored.table, stored.partition, stored.position, raw, stored.reason, stored.locator)
 
 
-def _replayed(stored: StoredLetter, read: TableChanges) -> SourceBatch:
-    """The row in a partition of the letter's own: its position says nothing about where the source stands."""
-    partition = f"replay:{stored.id}"
-    count = len(read)
-    rows = replace(
-        read, table=stored.table, partition=partition, ops=np.full(count, UPSERT, np.int8), hi=np.ones(count, np.int64),
-        lo=np.arange(1, count + 1, dtype=np.int64),
-    )  # fmt: skip
-    return SourceBatch(stored.source, (rows,), {partition: Position(1, count)})
+def _replayed(stored: StoredLetter, rows: pa.Table) -> SourceBatch:
+    """The rows in a partition of the letter's own: its position says nothing about where the source stands."""
+    partition, count = f"replay:{stored.id}", len(rows)
+    hi, lo = np.ones(count, np.int64), np.arange(1, count + 1, dtype=np.int64)
+    changes = TableChanges(stored.table, partition, rows, np.full(count, UPSERT, np.int8), hi, lo)
+    return SourceBatch(stored.source, (changes,), {partition: Position(1, count)})

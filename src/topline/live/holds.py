@@ -27,11 +27,15 @@ def fits(table: TableSchema, parts: Iterable[TableChanges | Sweep]) -> bool:
 
 
 class Holds:
-    """`tables`: held table -> why. A table is held by an unbearable schema, its models also while it is first copied."""
+    """`tables`: held table -> why. A table is held by an unbearable schema, its models also while it is first copied.
+
+    `outdated`: those of them whose rows in the log lack what the models declare: only reading them anew ends that.
+    """
 
     def __init__(self, plan: ProjectPlan, tables: Mapping[str, str]) -> None:
         self._plan = plan
         self.tables: dict[str, str] = dict(tables)
+        self.outdated: set[str] = set()
         self.copying: set[str] = set()
         self.models: dict[str, str] = {}
 
@@ -45,12 +49,13 @@ class Holds:
             remedy = f"give the column back, or change the models and run `topline resync {change.table}`"
             self.tables[change.table] = f"{reason}: its changes are kept, models that read it stand still; {remedy}"
             return False
-        return self.tables.pop(change.table, None) is not None
+        return change.table not in self.outdated and self.tables.pop(change.table, None) is not None
 
     def forget(self, target: str, log: Log) -> None:
         """A table (or a source: all of its) that is read anew is held no more, and what was kept of it is not needed."""
         for table in [name for name in self.tables if name == target or name.partition(".")[0] == target]:
             del self.tables[table]
+            self.outdated.discard(table)
             log.release(table)
             log.declare({table: self._plan.tables[table]})
 

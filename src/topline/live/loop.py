@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from topline.changes import Part, Position, SchemaChange, SourceBatch, Sweep, TableChanges
+from topline.errors import SourceHalted
 from topline.faults import point
 from topline.live.admission import Admission
 from topline.live.checkpoint import Checkpoints
 from topline.live.dataflow import Applied, Dataflow
 from topline.live.holds import Holds, fits
+from topline.live.marks import Marks
 from topline.live.publication import Publication
 from topline.log import LetterState, Log, LogEntry
 from topline.models.plan import ProjectPlan
@@ -59,6 +61,14 @@ class _SortedOut:
     released: set[str] = field(default_factory=set)
 
 
+class _Refused(SourceHalted):
+    """`reasons`: source -> why its rows cannot be taken. Nothing of the batches was applied."""
+
+    def __init__(self, reasons: Mapping[str, str]) -> None:
+        super().__init__("\n".join(reasons.values()))
+        self.reasons = reasons
+
+
 class Engine:
     def __init__(self, machinery: Machinery, holds: Holds) -> None:
         self.machinery = machinery
@@ -68,12 +78,16 @@ class Engine:
         self.resyncs: set[str] = set()  # tables that must be read anew; carried out between two turns
         self._positions: Positions = machinery.log.positions()
         self._admission = Admission(self._positions)
+        self._marks = Marks(machinery.log)
+        holds.copying |= self._marks.copying
+        self._marks.add_stale(machinery.dataflow.halted)
         self._last_publish = 0.0
         self._told: tuple[int, frozenset[str]] | None = None
 
     def run(self, stop: Callable[[], bool], each_turn: Callable[[], None], *, until_idle: bool = False) -> None:
         """Turn until `stop()`; with `until_idle` until all that the sources held at the start is folded. Then drain."""
         self.machinery.readers.start()
+        each_turn()
         while not stop() and not (until_idle and self.machinery.readers.reached_end):
             self.turn(timeout=_IDLE if self.caught_up() else _BUSY)
             each_turn()
@@ -85,7 +99,7 @@ class Engine:
         """One turn: a batch, where there is one, and the publishing that is due. True when something was folded."""
         batches = self._collect(timeout)
         if batches:
-            self.fold(batches)
+            self._fold_bearable(batches)
         self._publish(backlog=self.machinery.readers.queued_rows >= self.machinery.batch_rows // 10)
         self.machinery.checkpoints.after_turn()
         return bool(batches)
@@ -100,13 +114,26 @@ class Engine:
 
     def rejected(self) -> int:
         """Rows of the model `rejected_sales`, where the project has one."""
-        return self.machinery.dataflow.count(REJECTED) if REJECTED in self.machinery.plan.models else 0
+        model = self.machinery.plan.models.get(REJECTED)
+        return self.machinery.dataflow.count(REJECTED) if model is not None and model.published else 0
 
     def _drain(self, give_up: Callable[[], bool]) -> None:
         """Publish what is folded; gives up on a results database that does not answer for long."""
         while not self.caught_up() and not give_up() and self.machinery.publication.failing_for < _PATIENCE:
             self._publish(backlog=False)
             time.sleep(_BUSY)
+
+    def _fold_bearable(self, batches: list[SourceBatch]) -> None:
+        """Fold. A source whose rows no table can take (a NULL key, a value out of range) halts, and the others go on."""
+        while batches:
+            try:
+                self.fold(batches)
+                return
+            except _Refused as refused:
+                for source, reason in refused.reasons.items():
+                    self.machinery.readers[source].refuse(reason)
+                    self._admission.forget(source, self._positions.get(source, {}))
+                batches = [batch for batch in batches if batch.source not in refused.reasons]
 
     def fold(self, batches: list[SourceBatch], letters: Mapping[int, LetterState] | None = None) -> None:
         """Make a batch durable. The order is what exactness rests on:
@@ -118,18 +145,40 @@ class Engine:
         5. the changed rows wait for the publishing transaction
 
         A failure between 2 and 3 ends the process: memory is a cache, and the log never saw the batch.
+        SourceHalted when a table cannot take a row: then nothing was applied.
         """
-        sorted_out = self._sort_out(batches)
-        applied = self.machinery.dataflow.apply(sorted_out.folded)
+        applied, sorted_out = self._apply(batches)
         point("folded")
+        self._marks.add_stale(applied.halted)
+        self._marks.begin_copies(batches)
         self._note_times(batches)
         entry = self._entry(batches, applied, sorted_out)
         self.machinery.log.append(replace(entry, letters=letters or {}))
         point("logged")
+        self._marks.end_copies(batches)
         for batch in batches:
             self._positions.setdefault(batch.source, {}).update(batch.positions)
             self.machinery.readers.acknowledge(batch.source, batch.positions)
         self._after(batches, applied)
+
+    def _apply(self, batches: list[SourceBatch]) -> tuple[Applied, "_SortedOut"]:
+        held, copying = dict(self.holds.tables), set(self.holds.copying)
+        sorted_out = self._sort_out(batches)
+        try:
+            return self.machinery.dataflow.apply(sorted_out.folded), sorted_out
+        except SourceHalted as error:
+            self.holds.tables, self.holds.copying = held, copying
+            raise _Refused(self._culprits(sorted_out) or dict.fromkeys({b.source for b in batches}, str(error))) from error
+
+    def _culprits(self, sorted_out: "_SortedOut") -> dict[str, str]:
+        """The sources, each with its reason, whose parts cannot be taken."""
+        reasons: dict[str, str] = {}
+        for source in {part.table.partition(".")[0] for part in sorted_out.folded}:
+            try:
+                self.machinery.dataflow.check([p for p in sorted_out.folded if p.table.partition(".")[0] == source])
+            except SourceHalted as error:
+                reasons[source] = str(error)
+        return reasons
 
     def _collect(self, timeout: float) -> list[SourceBatch]:
         """What waits in the queues: one change at once when there is no more, up to `batch_rows` when there is."""
@@ -142,7 +191,9 @@ class Engine:
                 break
             wait = 0.0
             new = self._admission.admit(batch)
-            if new is not None:
+            if new is None:
+                self.machinery.readers.acknowledge(batch.source, {})
+            else:
                 admitted.append(new)
                 rows += len(new)
         return admitted
@@ -229,6 +280,7 @@ class Engine:
     def _published(self, epoch: int, models: list[str]) -> None:
         point("published")
         self.machinery.log.mark_published(epoch, models)
+        self._marks.drop_stale(models)
 
 
 def _after(seconds: float) -> Callable[[], bool]:

@@ -23,6 +23,7 @@ from topline.log import Log
 from topline.models import load
 from topline.models.plan import ModelPlan, ProjectPlan
 from topline.results import Publisher
+from topline.schema import TableSchema
 from topline.sources.base import Resume, Source
 from topline.sources.reader import Readers
 from topline.sources.registry import build
@@ -205,26 +206,30 @@ def rebuild(plan: ProjectPlan, log: Log, on_rebuild: Callable[[str, int], None])
     """Every table of the log, folded as one batch into an empty state. `on_rebuild(table, rows)` is told of the progress."""
     dataflow = Dataflow(plan)
     parts: list[Part] = []
-    for name in plan.tables:
+    for name, schema in plan.tables.items():
         for chunk in log.snapshot(name):
             on_rebuild(name, len(chunk))
-            parts.extend(_as_changes(name, plan.tables[name].names, chunk))
+            parts.extend(_as_changes(schema, chunk))
     if parts:
         dataflow.apply(parts)
     return dataflow
 
 
-def _as_changes(table: str, columns: tuple[str, ...], chunk: pa.Table) -> Iterator[TableChanges]:
+def _as_changes(schema: TableSchema, chunk: pa.Table) -> Iterator[TableChanges]:
     """A chunk of a snapshot as upserts, one part a partition, so that each row keeps its owner."""
+    chunk = _with(chunk, schema)
     for partition in pc.unique(chunk["_partition"]).to_pylist():
         rows = chunk.filter(pc.equal(chunk["_partition"], partition))
         hi, lo = (np.asarray(rows[name].to_numpy(), dtype=np.int64) for name in ("_hi", "_lo"))
-        yield TableChanges(table, partition, _with(rows, columns), np.full(len(rows), UPSERT, np.int8), hi, lo)
+        yield TableChanges(schema.name, partition, rows.select(schema.names), np.full(len(rows), UPSERT, np.int8), hi, lo)
 
 
-def _with(rows: pa.Table, columns: tuple[str, ...]) -> pa.Table:
-    """The columns, those that the rows lack as NULL: their table is held until it is copied again."""
-    for name in columns:
-        if name not in rows.column_names:
-            rows = rows.append_column(name, pa.nulls(len(rows)))
-    return rows.select(columns)
+def _with(rows: pa.Table, schema: TableSchema) -> pa.Table:
+    """Columns that the rows lack are NULL, and rows without the key are left out: the table is held until it is read anew."""
+    for column in schema.columns:
+        if column.name not in rows.column_names:
+            rows = rows.append_column(column.name, pa.nulls(len(rows), column.type.arrow))
+    for name in schema.key:
+        if rows[name].null_count:
+            rows = rows.filter(pc.is_valid(rows[name]))
+    return rows

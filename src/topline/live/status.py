@@ -41,7 +41,7 @@ def _details(engine: Engine) -> dict[str, Any]:
 
 def _source(engine: Engine, name: str, kind: str) -> SourceStatus:
     found = engine.machinery.readers[name].state
-    held = [text for table, text in engine.holds.tables.items() if table.partition(".")[0] == name]
+    held = [text for table, text in dict(engine.holds.tables).items() if table.partition(".")[0] == name]
     return SourceStatus(
         source=name,
         kind=kind,

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from topline.changes import DELETE, UPSERT, Sweep, TableChanges
-from topline.errors import SourceHalted
+from topline.errors import SourceHalted, WorkError
 from topline.live.arrays import NULL, Array, Arrays, Flags, Ints, group_rows, hash_columns, nest, take, unnest
 from topline.live.codec import decode, encode
 from topline.live.delta import Delta
@@ -44,6 +44,28 @@ class Table:
                     f"{self._columns[place].name}; key columns are never NULL: correct the declared key or the source"
                 )
         return columns
+
+    def require_held(self, part: TableChanges, columns: list[Ints], before: list[list[Ints]]) -> None:
+        """SourceHalted where a value is left out as unchanged, and neither the table nor the parts `before` (as encoded)
+        have its row."""
+        assert part.unchanged is not None
+        groups = group_rows(columns[: self._key], len(part))
+        first = groups.first[part.unchanged[groups.first] != 0]
+        keys = take(columns[: self._key], first)
+        lacking = self.store.find(keys) < 0
+        if lacking.any() and before:
+            known = np.concatenate([hash_columns(others[: self._key], len(others[0])) for others in before])
+            lacking &= ~np.isin(hash_columns(keys, len(first)), known)
+        if lacking.any():
+            places = part.unchanged[first[np.flatnonzero(lacking)[:1]]][0]
+            names = ", ".join(c.name for number, c in enumerate(self.schema.columns) if places >> number & 1)
+            raise SourceHalted(self._not_here(part.partition, names))
+
+    def _not_here(self, partition: str, names: str) -> str:
+        return (
+            f"{self.schema.name}: a change from {partition} leaves out {names} as unchanged, but the row is not here; "
+            f"copy the table again: topline resync {self.schema.name}"
+        )
 
     def apply(self, part: TableChanges, columns: list[Ints]) -> tuple[TableChanges, Delta]:
         """Bring in one part; gives the part with unchanged values filled in, and what the table lost and gained."""
@@ -107,10 +129,7 @@ class Table:
 
     def _check_held(self, rows: Ints, place: int, partition: str) -> None:
         if (rows < 0).any():
-            raise SourceHalted(
-                f"{self.schema.name}: a change from {partition} leaves out {self._columns[place].name} as unchanged, but the "
-                f"row is not here; copy the table again: topline resync {self.schema.name}"
-            )
+            raise WorkError(self._not_here(partition, self._columns[place].name))
 
     def _fill_column(self, place: int, values: Ints, kept: Flags, outside: Ints, held: Ints) -> Ints:
         """`values` by key, in order of arrival; what is `kept` comes from the value before or, `outside`, from the table."""

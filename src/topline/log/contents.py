@@ -94,7 +94,11 @@ class Relations:
         self._inputs += _register(connection, contents)
 
     def rows(self, where: str) -> str:
-        """The last change of each key, where `where` holds (`NOT _deleted`: the current rows)."""
+        """The last change of each key, where `where` holds (`NOT _deleted`: the current rows).
+
+        Rows from under another key, with NULL in one of the columns of this one, are none.
+        """
+        where = " AND ".join([f"({where})", *(f"{quoted(name)} IS NOT NULL" for name in self._schema.key)])
         columns = ", ".join([*map(quoted, self._schema.names), *META, "_deleted"])
         if not self._inputs:
             return self._empty()

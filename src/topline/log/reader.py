@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import duckdb
 import numpy as np
@@ -106,16 +107,18 @@ class LogReader(Books):
         time = found.column("_time").cast(pa.timestamp("us", tz="UTC"))
         return found.drop_columns(["_time", "_deleted"]).append_column("_time", time)
 
-    def later_change(self, letter: StoredLetter, key: pa.Table) -> bool:
-        """Whether a change came after the dead letter that its replay, a row of `letter.table` with `key`, must not undo.
+    def later_change(self, letter: StoredLetter, keys: pa.Table) -> bool:
+        """Whether `later_changes` has any of these keys."""
+        return len(self.later_changes(letter, keys)) > 0
+
+    def later_changes(self, letter: StoredLetter, keys: pa.Table) -> pa.Table:
+        """Those of `keys` that were changed after the dead letter: its replay, rows of `letter.table`, must not undo that.
 
         Within one epoch the order of partitions is not kept: another partition's change counts as later.
         """
-        for last in self._last_changes(letter.table, key, "true").to_pylist():
-            if last["_epoch"] != letter.epoch or last["_partition"] != letter.partition:
-                return bool(last["_epoch"] >= letter.epoch)
-            return (last["_hi"], last["_lo"]) > letter.position
-        return False
+        found = self._last_changes(letter.table, keys, "true")
+        later = [_is_later(letter, last) for last in found.select(["_epoch", "_partition", "_hi", "_lo"]).to_pylist()]
+        return found.select(keys.column_names).filter(pa.array(later, pa.bool_()))
 
     def _last_changes(self, table: str, keys: pa.Table, where: str) -> pa.Table:
         schema = self.schemas().get(table)
@@ -183,6 +186,12 @@ class LogReader(Books):
             raise unreadable(self._folder, error) from error
         finally:
             connection.close()
+
+
+def _is_later(letter: StoredLetter, last: Mapping[str, Any]) -> bool:
+    if last["_epoch"] != letter.epoch or last["_partition"] != letter.partition:
+        return bool(last["_epoch"] >= letter.epoch)
+    return (last["_hi"], last["_lo"]) > letter.position
 
 
 def connect(folder: Path) -> duckdb.DuckDBPyConnection:

@@ -75,10 +75,13 @@ def translated() -> Iterator[None]:
 
 @contextmanager
 def halting(model: str) -> Iterator[None]:
-    """Rows that PostgreSQL cannot hold (a zero byte, a date out of range, a key twice) halt their model."""
+    """Rows that PostgreSQL cannot hold (a zero byte, a date out of range, a key twice, or too long for an index) halt
+    their model."""
     try:
         yield
-    except (psycopg.DataError, psycopg.IntegrityError) as error:
+    except ModelHalted as error:
+        raise ModelHalted(str(error), model=model) from error
+    except (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded) as error:
         raise ModelHalted(f"model {model}: PostgreSQL cannot hold its rows: {_text(error)}", model=model) from error
 
 

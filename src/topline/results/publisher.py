@@ -134,7 +134,8 @@ class Publisher:
                     written[name] = self._merge(cursor, self._models[name], change)
             for name, change in epoch.models.items():
                 if isinstance(change, Replace):
-                    install_shadow(cursor, self._schema, self._models[name], in_place=attempt >= PATIENT_SWAPS)
+                    with halting(name):
+                        install_shadow(cursor, self._schema, self._models[name], in_place=attempt >= PATIENT_SWAPS)
             with connection.pipeline():
                 self._record(cursor, epoch)
         self._stale -= set(epoch.models)

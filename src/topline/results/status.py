@@ -1,6 +1,7 @@
 """What the engine says of itself, written beside the results (outside of the publishing transactions) for API and people."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import astuple, dataclass, field
 from datetime import datetime
@@ -84,7 +85,7 @@ class StatusWriter:
             "INSERT INTO {} (heartbeat, started, details) VALUES (now(), %s, %s) ON CONFLICT (one) DO UPDATE SET "
             "heartbeat = excluded.heartbeat, started = excluded.started, details = excluded.details"
         )
-        cursor.execute(self._sql(statement, "_topline_engine"), (engine.started, json.dumps(dict(engine.details), default=str)))
+        cursor.execute(self._sql(statement, "_topline_engine"), (engine.started, _json(engine.details)))
 
     def _write_sources(self, cursor: Cursor, sources: Sequence[SourceStatus]) -> None:
         names = [source.source for source in sources]
@@ -108,6 +109,13 @@ class StatusWriter:
 
     def _sql(self, statement: str, table: str) -> sql.Composed:
         return sql.SQL(statement).format(qualified(self._schema, table))
+
+
+def _json(details: Mapping[str, Any]) -> str:
+    return _ESCAPED_ZERO.sub("\\1\N{SYMBOL FOR NULL}", json.dumps(dict(details), default=str))
+
+
+_ESCAPED_ZERO = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")  # after no backslash, or after an even number of them
 
 
 def _plain(values: tuple[Any, ...]) -> tuple[Any, ...]:

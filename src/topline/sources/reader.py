@@ -4,6 +4,7 @@ Retry, backoff, queues and what `status` shows of a source live here, once. A qu
 source is never further ahead of the log than that.
 """
 
+import itertools
 import random
 import threading
 import time
@@ -20,8 +21,7 @@ from topline.errors import SourceHalted, TransientError
 from topline.sources.base import Progress, Resume, Source
 
 _POLL = 0.1  # seconds that a read may wait: how soon a stop or an acknowledgement is noticed
-
-_COMMITS = 5.0  # seconds that a retry waits for the log to take what was read before
+_OPENINGS = itertools.count(1)
 
 
 class Status(StrEnum):
@@ -58,7 +58,8 @@ class Reader:
     """One source in its thread. `resume` says what the log holds; it is called in that thread, at each (re)opening.
 
     Batches wait in a queue until it holds `queue_rows` rows; a batch alone may be larger. Batches read before a retry stay
-    in the queue, and the retry waits for them a while; what is read again is dropped by its position.
+    in the queue, and the retry waits until they are committed, so that the source goes on from there. A transaction that
+    the failure left half read comes again, under another `opening`.
     """
 
     def __init__(
@@ -70,7 +71,9 @@ class Reader:
         queue_rows: int,
         backoff: Backoff | None = None,
         changed: threading.Condition | None = None,
+        after: "Reader | None" = None,
     ) -> None:
+        """`after`: the source's reader until now; its thread ends before this one begins."""
         self.source, self.name = source, source.name
         self._resume, self._max_rows, self._queue_rows = resume, max_rows, queue_rows
         self._backoff = backoff or Backoff()
@@ -79,7 +82,10 @@ class Reader:
         self._rows = self._put_batches = self._taken_batches = 0
         self._end: int | None = None  # batches that were put when the source had given all that it held at first
         self._committed: dict[str, Position] = {}  # not told to the source yet
-        self._uncommitted: dict[str, Position] = {}  # given out, and not known to be in the log
+        self._in_hand = 0  # batches that were given out, and are not known to be in the log
+        self._opening = 0
+        self._refused = ""
+        self._before = after
         self._stopping = threading.Event()
         self._state = ReaderState()
         self._thread = threading.Thread(target=self._run, name=f"source-{self.name}", daemon=True)
@@ -118,18 +124,29 @@ class Reader:
             return None
         batch = self._queue.popleft()
         self._taken_batches += 1
+        self._in_hand += 1
         self._rows -= _weight(batch)
         self._changed.notify_all()
         return batch
 
     def acknowledge(self, positions: Mapping[str, Position]) -> None:
-        """These positions are committed; the source is told in its own thread."""
+        """A batch that was given out is dealt with, and these positions are committed. The source is told in its own thread."""
         with self._changed:
             self._committed.update(positions)
-            for partition, position in positions.items():
-                if self._uncommitted.get(partition, position) <= position:
-                    self._uncommitted.pop(partition, None)
+            self._in_hand = max(0, self._in_hand - 1)
             self._changed.notify_all()
+
+    def refuse(self, reason: str) -> None:
+        """Halt: what the source brought cannot be taken. Nothing more of it is given out."""
+        self._refused = reason
+        self.ask_to_stop()
+        self._drop()
+        self._set(Status.HALTED, reason)
+
+    def join(self) -> None:
+        """Wait until the source is closed."""
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def ask_to_stop(self) -> None:
         self._stopping.set()
@@ -141,19 +158,25 @@ class Reader:
         self.ask_to_stop()
         if self._thread.ident is not None:
             self._thread.join(timeout)
-        with self._changed:
-            self._queue.clear()
-            self._rows = 0
+        self._drop()
         return not self._thread.is_alive()
 
+    def _drop(self) -> None:
+        with self._changed:
+            self._queue.clear()
+            self._rows = self._in_hand = 0
+
     def _run(self) -> None:
+        if self._before is not None:
+            self._before.join()
+            self._before = None
         try:
             while not self._stopping.is_set():
                 try:
                     self._read_on()
                 except TransientError as error:
                     self._wait_to_retry(error)
-            self._set(Status.ENDED)
+            self._set(Status.HALTED if self._refused else Status.ENDED, self._refused)
         except SourceHalted as error:
             self._set(Status.HALTED, str(error))
         except Exception:  # noqa: BLE001 - the edge of a thread: a bug in one source must not stop the others
@@ -162,6 +185,7 @@ class Reader:
             self.source.close()
 
     def _read_on(self) -> None:
+        self._opening = next(_OPENINGS)
         self.source.open(self._resume())
         while not self._stopping.is_set():
             self._tell_committed()
@@ -182,9 +206,8 @@ class Reader:
         while not self._stopping.is_set():
             with self._changed:
                 if not self._queue or self._rows + _weight(batch) <= self._queue_rows:
-                    self._queue.append(batch)
+                    self._queue.append(replace(batch, opening=self._opening))
                     self._put_batches += 1
-                    self._uncommitted.update(batch.positions)
                     self._rows += _weight(batch)
                     self._changed.notify_all()
                     return
@@ -208,10 +231,9 @@ class Reader:
         self._wait_for_commits()
 
     def _wait_for_commits(self) -> None:
-        """Let the log take what was given out, so that the source goes on from there; a source copes where it does not."""
+        """Let the log take what was read, so that the source goes on from there."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._uncommitted or self._stopping.is_set(), _COMMITS)
-            self._uncommitted.clear()
+            self._changed.wait_for(lambda: not (self._queue or self._in_hand) or self._stopping.is_set())
 
     def _set(self, status: Status, error: str = "", progress: Progress | None = None) -> None:
         self._state = ReaderState(status, error, progress=progress or self._state.progress)
@@ -233,12 +255,12 @@ class Readers:
         self._changed = threading.Condition()
         self._started = False
 
-        def reader(source: Source) -> Reader:
+        def reader(source: Source, after: Reader | None = None) -> Reader:
             def resume_it() -> Resume:
                 return resume(source.name)
 
             sizes = {"max_rows": max_rows, "queue_rows": queue_rows}
-            return Reader(source, resume_it, **sizes, backoff=backoff, changed=self._changed)
+            return Reader(source, resume_it, **sizes, backoff=backoff, changed=self._changed, after=after)
 
         self._reader = reader
         self._readers = {source.name: reader(source) for source in sources}
@@ -258,12 +280,13 @@ class Readers:
 
         TransientError when it does not close in time.
         """
-        if not self._readers[source].stop():
-            raise TransientError(f"the source {source} is busy and did not stop in time: try again")
+        before = self._readers[source]
         try:
+            if not before.stop():
+                raise TransientError(f"the source {source} is busy and did not stop in time: try again")
             yield
         finally:
-            self._readers[source] = self._reader(self._readers[source].source)
+            self._readers[source] = self._reader(before.source, before)
             self._turn = deque(self._readers.values())
             if self._started:
                 self._readers[source].start()
@@ -279,6 +302,7 @@ class Readers:
             return None
 
     def acknowledge(self, source: str, positions: Mapping[str, Position]) -> None:
+        """Once for each batch that was taken: it is in the log, or put aside until the rest of its transaction is there."""
         self._readers[source].acknowledge(positions)
 
     def queued(self) -> int:
