@@ -33,9 +33,9 @@ def main(rate: int, seconds: int) -> None:
             engine.terminate()
             engine.wait(60)
     p50, p99 = times[len(times) // 2] * 1000, times[int(len(times) * 0.99)] * 1000
-    print(
-        f"{len(times) / seconds:,.0f} of {rate:,} requests/s: p50 {p50:.1f} ms, p99 {p99:.1f} ms, {spent / len(times) * 1000:.2f} CPU-ms each"
-    )
+    each = spent / len(times) * 1000
+    answered = len(times) / seconds
+    print(f"{answered:,.0f} of {rate:,} requests/s: p50 {p50:.1f} ms, p99 {p99:.1f} ms, {each:.2f} CPU-ms each")
 
 
 def load(address: str, rate: int, seconds: int) -> list[float]:
