@@ -18,6 +18,7 @@ from topline.live.delta import Delta, merge
 from topline.live.interner import Interner
 from topline.live.join import JoinOperator
 from topline.live.operator import Operator, UnionOperator, places
+from topline.live.pruning import inputs, physical
 from topline.live.published import Published
 from topline.live.question import connect
 from topline.live.select import SelectOperator
@@ -61,12 +62,13 @@ class Dataflow:
         self._interner = Interner()
         self._connection = connect()
         self._tables = {name: Table(schema, self._interner) for name, schema in plan.tables.items()}
-        self._operators = [_operator(node, self._interner, self._connection) for node in plan.nodes]
+        self._nodes, self._roots = physical(plan)
+        self._operators = [_operator(node, self._interner, self._connection) for node in self._nodes]
         self._published = {
             name: Published(model.schema, self._interner) for name, model in plan.models.items() if model.published
         }
         self._halted: dict[str, str] = {}
-        self._number = {node: number for number, node in enumerate(plan.nodes)}
+        self._number = {node: number for number, node in enumerate(self._nodes)}
         self._dead: set[Node] = set()
 
     @property
@@ -125,7 +127,7 @@ class Dataflow:
 
     def _fold(self, changes: dict[str, Delta]) -> dict[Node, Delta]:
         deltas: dict[Node, Delta] = {}
-        for node, operator in zip(self._plan.nodes, self._operators, strict=True):
+        for node, operator in zip(self._nodes, self._operators, strict=True):
             if node in self._dead or any(source in self._dead for source in inputs(node)):
                 self._dead.add(node)
                 continue
@@ -150,10 +152,11 @@ class Dataflow:
         dirty: dict[str, pa.Table] = {}
         for name, published in self._published.items():
             model = self._plan.models[name]
-            delta = deltas.get(model.root)
+            root = self._roots[name]
+            delta = deltas.get(root)
             if delta is None or not len(delta) or name in self._halted:
                 continue
-            named = places(model.root, model.schema.names)
+            named = places(root, model.schema.names)
             try:
                 dirty[name] = published.fold(Delta([delta.columns[place] for place in named], delta.weights).settle())
             except ModelHalted as error:
@@ -164,11 +167,11 @@ class Dataflow:
         """The node's state is void: it and all that reads it stop."""
         self._dead.add(node)
         dead = {node}
-        for later in self._plan.nodes[self._number[node] + 1 :]:
+        for later in self._nodes[self._number[node] + 1 :]:
             if any(source in dead for source in inputs(later)):
                 dead.add(later)
-        for name, model in self._plan.models.items():
-            if model.root in dead:
+        for name, root in self._roots.items():
+            if root in dead:
                 self._halt(name, f"{name}: {reason}")
 
     def _halt(self, name: str, reason: str) -> None:
@@ -204,7 +207,7 @@ class Dataflow:
         sizes += [
             StateSize(f"table {name}", len(table), table.store.nbytes, table.rows_read) for name, table in self._tables.items()
         ]
-        for number, (node, operator) in enumerate(zip(self._plan.nodes, self._operators, strict=True)):
+        for number, (node, operator) in enumerate(zip(self._nodes, self._operators, strict=True)):
             if operator.state_rows or operator.rows_read:
                 kind = f"{type(node).__name__.lower()} {number}"
                 sizes.append(StateSize(kind, operator.state_rows, operator.nbytes, operator.rows_read))
@@ -228,7 +231,7 @@ class Dataflow:
         dataflow = cls(plan)
         unnest(arrays, **dataflow._parts())
         dataflow._halted = json.loads(header["halted"])
-        dataflow._dead = {plan.nodes[int(number)] for number in header["dead"].split()}
+        dataflow._dead = {dataflow._nodes[int(number)] for number in header["dead"].split()}
         return dataflow
 
     def _parts(self) -> dict[str, State]:
@@ -255,16 +258,3 @@ def _operator(node: Node, interner: Interner, connection: duckdb.DuckDBPyConnect
             return TopNOperator(node, interner)
         case _:
             return Operator(node)  # a scan: its change comes from the table
-
-
-def inputs(node: Node) -> tuple[Node, ...]:
-    """The nodes that a node reads."""
-    match node:
-        case Select() | Aggregate() | TopN():
-            return (node.input,)
-        case Join():
-            return (node.left, node.right)
-        case Union():
-            return node.inputs
-        case _:
-            return ()

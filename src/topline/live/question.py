@@ -37,7 +37,11 @@ class Question:
     """`SELECT expressions FROM rows WHERE ..`: its columns are c0, c1, ... Planning costs 5 to 10 ms once, a call 0.5 ms."""
 
     def __init__(
-        self, connection: duckdb.DuckDBPyConnection, expressions: Sequence[str], columns: Sequence[Column], where: str | None = None
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        expressions: Sequence[str],
+        columns: Sequence[Column],
+        where: str | None = None,
     ) -> None:
         """`expressions`: over `columns`, and over ROW, the row's number in the batch."""
         self._connection = connection
