@@ -1,13 +1,16 @@
 """The REST API: the two rankings and a salesman's history, read from the published results."""
 
 import datetime as dt
+import re
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic_core import PydanticCustomError
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from topline import __version__
 from topline.api.answers import AsOfAnswer, Cities, Health, History, Ready, Salesmen
@@ -28,12 +31,26 @@ def create_app(results: Reader, zone: ZoneInfo, *, hosts: frozenset[str] = LOOPB
     `zone` says which business day it is. `hosts`: names under which it answers; another one may be a web page that has
     itself resolved to this machine.
     """
-    app = FastAPI(title="Topline", version=__version__, description=__doc__, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Topline", version=__version__, description=__doc__, docs_url=None, redoc_url=None, redirect_slashes=False
+    )
     app.state.results = results
     app.state.today = lambda: (clock or _now)().astimezone(zone).date()
     app.include_router(_router)
     install_problems(app, hosts)
+    app.add_middleware(Head)
     return app
+
+
+class Head:
+    """Answers HEAD as GET (RFC 9110, 9.3.2); the server leaves the body out."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        head = scope["type"] == "http" and scope["method"] == "HEAD"
+        await self._app({**scope, "method": "GET"} if head else scope, receive, send)
 
 
 def _now() -> dt.datetime:
@@ -48,10 +65,19 @@ def _results(request: Request) -> Reader:
 Results = Annotated[Reader, Depends(_results)]
 
 
+def _iso_date(value: object) -> object:
+    """A date is written out: pydantic alone would take 0 for 1970-01-01."""
+    if isinstance(value, str) and not re.fullmatch(r"\d{4}-\d\d-\d\d", value, re.ASCII):
+        raise PydanticCustomError("iso_date", "a date is expected, such as 2026-11-21")
+    return value
+
+
 class _DayQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    date: dt.date | None = Field(None, description="Business date (YYYY-MM-DD); the current business day by default.")
+    date: Annotated[dt.date | None, BeforeValidator(_iso_date)] = Field(
+        None, description="Business date (YYYY-MM-DD); the current business day by default."
+    )
     limit: int = Field(10, ge=1, le=1000, description="Most rows to return.")
 
 
@@ -77,13 +103,19 @@ def top_salesmen(request: Request, results: Results, query: Annotated[_DayQuery,
     return Salesmen.model_validate({"date": day, "as_of": AsOfAnswer.of(found.as_of), "salesmen": found.rows})
 
 
-@_router.get("/api/v1/salesmen/{salesman_id}/history", responses={**_FAULTS, **responses(HTTPStatus.NOT_FOUND)})
+@_router.get("/api/v1/salesmen/{salesman_id:path}/history", responses={**_FAULTS, **responses(HTTPStatus.NOT_FOUND)})
 def salesman_history(results: Results, salesman_id: str, query: Annotated[_HistoryQuery, Query()]) -> History:
     """A salesman's days, newest first, ranked or not."""
+    if "\0" in salesman_id:  # PostgreSQL's text cannot hold it, so nobody has such an id
+        raise _nobody(salesman_id)
     found = _published(results.salesman_history(salesman_id, query.limit))
     if not found.rows:
-        raise ProblemError(HTTPStatus.NOT_FOUND, f"no sale of a salesman with the id {salesman_id!r} counts")
+        raise _nobody(salesman_id)
     return History.model_validate({"salesman_id": salesman_id, "as_of": AsOfAnswer.of(found.as_of), "days": found.rows})
+
+
+def _nobody(salesman_id: str) -> ProblemError:
+    return ProblemError(HTTPStatus.NOT_FOUND, f"no sale of a salesman with the id {salesman_id!r} counts")
 
 
 @_router.get("/healthz")

@@ -13,6 +13,8 @@ from topline.models.plan import Aggregate, Join, Node, ProjectPlan, Scan, Select
 from topline.models.scratch import names_of, quoted, views
 from topline.schema import TableSchema
 
+NULL = r"\N"
+
 
 @dataclass(frozen=True, slots=True)
 class Contribution:
@@ -23,11 +25,12 @@ class Contribution:
 
 
 def trace(
-    connection: duckdb.DuckDBPyConnection, plan: ProjectPlan, model: str, key: Mapping[str, str]
+    connection: duckdb.DuckDBPyConnection, plan: ProjectPlan, model: str, key: Mapping[str, str | None]
 ) -> tuple[pa.Table, list[Contribution]]:
     """The result row of `model` with `key` (column -> text), and the rows of each table behind it.
 
-    `connection` has a relation `"source.table"` for each table. UsageError when the key's columns are not the model's.
+    `connection` has a relation `"source.table"` for each table. UsageError when the key's columns are not the model's, or a
+    value is not of its type. None is NULL.
     """
     root = plan.models[model].root
     schema = plan.models[model].schema
@@ -49,13 +52,20 @@ class _Walk:
         self._names = names_of(plan)
         self._wanted: dict[Node, str] = {}
 
-    def want_key(self, node: Node, key: Mapping[str, tuple[str, str]]) -> pa.Table:
+    def want_key(self, node: Node, key: Mapping[str, tuple[str | None, str]]) -> pa.Table:
+        self._require_values(key)
         match = " AND ".join(f"{quoted(name)} IS NOT DISTINCT FROM TRY_CAST(? AS {kind})" for name, (_, kind) in key.items())
         sql = f"SELECT * FROM {quoted(self._names[node])} WHERE {match}"
         rows = self._connection.sql(sql, params=[value for value, _ in key.values()]).to_arrow_table()
         self._connection.register("~key", rows)
         self._want(node, 'SELECT * FROM "~key"')
         return rows
+
+    def _require_values(self, key: Mapping[str, tuple[str | None, str]]) -> None:
+        for name, (value, kind) in key.items():
+            fits = self._connection.execute(f"SELECT TRY_CAST(? AS {kind}) IS NOT NULL", [value]).fetchall()
+            if value is not None and fits != [(True,)]:
+                raise UsageError(f"{name}: {value!r} is not a {kind}" + (", such as 2026-11-21" if kind == "DATE" else ""))
 
     def back(self) -> list[Contribution]:
         for node in reversed(self._nodes):
@@ -111,14 +121,15 @@ class _Walk:
         self._want(node.right, f"{self._matching(node.right, wanted, right)} WHERE {keys}")
 
 
-def explain_key(schema: TableSchema, words: Sequence[str]) -> dict[str, str]:
-    """The key from the command line: the values in the key's order, or NAME=VALUE pairs."""
-    names = {name for name in schema.key if any(word.startswith(f"{name}=") for word in words)}
-    if names:
-        return {name: value for name, _, value in (word.partition("=") for word in words)}
-    if len(words) != len(schema.key):
+def explain_key(schema: TableSchema, words: Sequence[str]) -> dict[str, str | None]:
+    r"""The key from the command line: the values in the key's order, or NAME=VALUE pairs; \N is NULL, as in COPY."""
+    if all(word.startswith(tuple(f"{name}=" for name in schema.key)) for word in words):
+        given = {name: value for name, _, value in (word.partition("=") for word in words)}
+    elif len(words) == len(schema.key):
+        given = dict(zip(schema.key, words, strict=True))
+    else:
         raise UsageError(f"the key of {schema.name} is ({', '.join(schema.key)}): {len(schema.key)} values; found {len(words)}")
-    return dict(zip(schema.key, words, strict=True))
+    return {name: None if value == NULL else value for name, value in given.items()}
 
 
 def locate(log: LogReader, plan: ProjectPlan, part: Contribution, kind: str) -> list[dict[str, Any]]:

@@ -4,13 +4,18 @@ from psycopg import sql
 
 from topline.errors import ConfigError, ToplineError
 from topline.results.connection import Connection, connect, require_server, translated
+from topline.results.registry import read_writer
+from topline.results.session import describe_writer
 
 _NEEDS_CREATE = "GRANT CREATE ON DATABASE {database} TO {user}"
 _NEEDS_SCHEMA = "ALTER SCHEMA {schema} OWNER TO {user}"
 
 
-def check_results(dsn: str, schema: str) -> list[tuple[str, str]]:
-    """(problem, remedy) of everything that publishing to `schema` would meet; empty when all is well."""
+def check_results(dsn: str, schema: str, state_id: str = "") -> list[tuple[str, str]]:
+    """(problem, remedy) of everything that publishing to `schema` would meet; empty when all is well.
+
+    `state_id`: of the state that would publish; '' while there is none, and then nobody may have written before.
+    """
     try:
         connection = connect(dsn, "check")
     except ToplineError as error:
@@ -20,7 +25,7 @@ def check_results(dsn: str, schema: str) -> list[tuple[str, str]]:
             require_server(connection, schema)
         except ConfigError as error:
             return [(str(error), "")]
-        return _missing_privileges(connection, schema)
+        return [*_missing_privileges(connection, schema), *_strangers(connection, schema, state_id)]
 
 
 def _missing_privileges(connection: Connection, schema: str) -> list[tuple[str, str]]:
@@ -38,3 +43,21 @@ def _missing_privileges(connection: Connection, schema: str) -> list[tuple[str, 
     if may_use is False:
         return [(f"{user} may not create tables in the schema {schema!r}", _NEEDS_SCHEMA.format(**names))]
     return []
+
+
+def _strangers(connection: Connection, schema: str, state_id: str) -> list[tuple[str, str]]:
+    """Result tables that another state wrote."""
+    table = sql.Identifier(schema, "_topline_writer").as_string(connection)
+    readable = "SELECT to_regclass(%s) IS NOT NULL AND has_table_privilege(to_regclass(%s), 'SELECT')"
+    if connection.execute(readable, (table, table)).fetchone() != (True,):
+        return []
+    with connection.cursor() as cursor:
+        found = read_writer(cursor, schema, lock=False)
+    if found is None or found.state_id == state_id:
+        return []
+    return [
+        (
+            f"the result tables in the schema {schema!r} were written by {describe_writer(found)}, not by this state",
+            "`topline run --take-over` republishes all of them from this state; or set results.schema to one of its own",
+        )
+    ]

@@ -106,7 +106,7 @@ def test_a_ranking_that_is_held_back_says_so(published: Results, client: httpx.C
 
 
 @pytest.mark.parametrize("path", ASKED)
-@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=ten", "date=21.11.2026", "unknown=1"])
+@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=ten", "date=21.11.2026", "date=0", "unknown=1"])
 def test_what_cannot_be_meant_is_refused_by_name(path: str, query: str, published: Results, client: httpx.Client) -> None:
     answer = client.get(f"{path}?{query}")
     require_problem(answer, 422)
@@ -115,6 +115,23 @@ def test_what_cannot_be_meant_is_refused_by_name(path: str, query: str, publishe
 
 def test_an_unknown_salesman_is_not_found(published: Results, client: httpx.Client) -> None:
     require_problem(client.get("/api/v1/salesmen/nobody/history"), 404)
+
+
+@pytest.mark.parametrize("salesman", ["%00", "%ff", "a%2Fb", ""])
+def test_an_odd_id_is_one_that_nobody_has(salesman: str, published: Results, client: httpx.Client) -> None:
+    require_problem(client.get(f"/api/v1/salesmen/{salesman}/history"), 404)
+
+
+def test_head_answers_as_get_without_the_body(published: Results, client: httpx.Client) -> None:
+    path = f"{RANKINGS[0]}?limit=1"
+    head, got = client.head(path), client.get(path)
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == got.headers["content-length"]
+    assert client.head("/nowhere").status_code == 404
+
+
+def test_another_spelling_of_a_path_is_not_found(client: httpx.Client) -> None:
+    require_problem(client.get("/healthz/"), 404)
 
 
 def test_before_the_first_publication_nothing_is_shown(results: Results, client: httpx.Client) -> None:

@@ -38,9 +38,7 @@ def audit(
 
 def why(
     model: Annotated[str, typer.Argument(help="A model's name, published or not.")],
-    key: Annotated[
-        list[str], typer.Argument(help="The key's values in order, or NAME=VALUE pairs. '' is the empty text; NAME= too.")
-    ],
+    key: Annotated[list[str], typer.Argument(help=r"The key's values in order, or NAME=VALUE pairs; \N is NULL.")],
     project: ProjectDir = HERE,
     as_json: AsJson = False,
 ) -> None:
