@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-import sqlglot
 from sqlglot import exp
 
+from topline.live.expressions import identifiers, parsed, plain, quoted
 from topline.models.plan import Aggregate, Join, Node, ProjectPlan, Scan, Select, TopN, Union
 from topline.schema import Column
 
@@ -58,25 +58,6 @@ def inputs(node: Node) -> tuple[Node, ...]:
             return node.inputs
         case _:
             return ()
-
-
-def identifiers(expression: str | None) -> set[str]:
-    """The columns that an expression reads."""
-    return {column.name for column in _parsed(expression).find_all(exp.Column)} if expression else set()
-
-
-def plain(expression: str) -> str | None:
-    """The column that an expression merely passes on."""
-    parsed = _parsed(expression)
-    return parsed.name if isinstance(parsed, exp.Column) else None
-
-
-def quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _parsed(expression: str) -> exp.Expr:
-    return sqlglot.parse_one(expression, read="duckdb")
 
 
 def _rebuilt(nodes: Sequence[Node], change: "_Late | _Slim") -> dict[Node, Node]:
@@ -156,18 +137,18 @@ def _reads(node: Select, name: str) -> bool:
 def _with_late(node: Select, moved: Mapping[str, str]) -> Select:
     def replaced(found: exp.Expr) -> exp.Expr:
         own = isinstance(found, exp.Column) and found.name in moved
-        return exp.Paren(this=_parsed(moved[found.name])) if own else found
+        return exp.Paren(this=parsed(moved[found.name]).copy()) if own else found
 
     late = [bool(identifiers(text) & set(moved)) for text in node.expressions]
     texts = [
-        _parsed(text).transform(replaced).sql(dialect="duckdb") if is_late else text
+        parsed(text).copy().transform(replaced).sql(dialect="duckdb") if is_late else text
         for text, is_late in zip(node.expressions, late, strict=True)
     ]
     return replace(node, expressions=tuple(texts))
 
 
 def _renamed(expression: str, names: Mapping[str, str]) -> str:
-    tree = _parsed(expression)
+    tree = parsed(expression).copy()
     for column in list(tree.find_all(exp.Column)):
         column.set("this", exp.Identifier(this=names[column.name], quoted=True))
     return str(tree.sql(dialect="duckdb"))
