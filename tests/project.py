@@ -11,7 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from typer.testing import CliRunner
+
+from topline.cli.main import app
 from topline.embedded import EmbeddedPostgres
+from topline.errors import ToplineError
 
 TOPLINE = (sys.executable, "-m", "topline.cli.main")
 
@@ -36,17 +40,28 @@ class TestProject:
         assert expect is None or done.returncode == expect, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done.stdout + done.stderr
 
-    def json(self, *arguments: str, expect: int | None = 0) -> Any:
-        done = subprocess.run(
-            [*TOPLINE, *arguments, "--json"],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
-        assert expect is None or done.returncode == expect, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return json.loads(done.stdout)
+    def call(self, *arguments: str, expect: int | None = 0, env: dict[str, str] | None = None) -> str:
+        """As `run`, but within this process, where a process of its own would show nothing more."""
+        code, output, _ = self._called(arguments, env)
+        assert expect is None or code == expect, f"exit {code}\n{output}"
+        return output
+
+    def json(self, *arguments: str, expect: int | None = 0, env: dict[str, str] | None = None) -> Any:
+        """The answer with --json, within this process."""
+        code, output, answer = self._called([*arguments, "--json"], env)
+        assert expect is None or code == expect, f"exit {code}\n{output}"
+        return json.loads(answer)
+
+    def _called(self, arguments: Sequence[str], env: dict[str, str] | None) -> tuple[int, str, str]:
+        """(exit code, all output, standard output)"""
+        environment = {"TOPLINE_PROJECT_DIR": str(self.folder), "NO_COLOR": "1", **(env or {})}
+        done = CliRunner().invoke(app, arguments, env=environment)
+        error = done.exception
+        if isinstance(error, ToplineError):
+            return error.exit_code, f"{done.output}error: {error}", done.stdout
+        if error is not None and not isinstance(error, SystemExit):
+            raise error
+        return done.exit_code, done.output, done.stdout
 
     def raw(self, *arguments: str) -> bytes:
         return subprocess.run([*TOPLINE, *arguments], cwd=self.folder, capture_output=True, timeout=180, check=True).stdout

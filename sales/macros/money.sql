@@ -23,6 +23,20 @@ try_cast({{ decimal_text(value) }} as decimal(18,4))
 try_to_decimal({{ decimal_text(value) }}, 18, 4)
 {%- endmacro %}
 
+{# An amount times a whole number, as DECIMAL(18,4). NULL where it does not fit. #}
+{% macro try_times(amount, number) -%}
+{{ return(adapter.dispatch('try_times')(amount, number)) }}
+{%- endmacro %}
+
+{% macro duckdb__try_times(amount, number) -%}
+try_cast(({{ amount }}) * ({{ number }}) as decimal(18,4))
+{%- endmacro %}
+
+{% macro default__try_times(amount, number) -%}
+case when abs(({{ amount }}) * ({{ number }})) < 100000000000000
+  then cast(({{ amount }}) * ({{ number }}) as decimal(18,4)) end
+{%- endmacro %}
+
 {# The text of a number, without white space; NULL when it is none. #}
 {% macro decimal_text(value) -%}
 case when {{ text_matches(nonempty(value), decimal_pattern()) }} then {{ nonempty(value) }} end

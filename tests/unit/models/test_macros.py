@@ -128,6 +128,14 @@ def test_try_decimal(both: Both, text: str | None, expected: str | None) -> None
     assert both.values("try_decimal('x')", [text]) == [expected]
 
 
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [("3", "30000000000000.0000"), ("-9", "-90000000000000.0000"), ("10", None), ("9223372036854775807", None), (None, None)],
+)
+def test_try_times_is_null_for_what_does_not_fit(both: Both, number: str | None, expected: str | None) -> None:
+    assert both.values("try_times('cast(10000000000000 as decimal(18,4))', 'cast(x as bigint)')", [number]) == [expected]
+
+
 def test_try_decimal_takes_numbers_too(both: Both) -> None:
     assert both.values("try_decimal('cast(x as bigint)')", ["7"]) == ["7.0000"]
     assert both.values("try_decimal('cast(x as double precision)')", ["0.1", "1e-7"]) == ["0.1000", "0.0000"]

@@ -6,7 +6,7 @@ with lines as (
     select
         order_id,
         {{ nonempty('unit_price') }} as unit_price,
-        {{ try_decimal('unit_price') }} * quantity as amount
+        {{ try_times(try_decimal('unit_price'), 'quantity') }} as amount
     from {{ source('shop', 'order_items') }}
 
 ),
@@ -69,7 +69,7 @@ select
         when salesman_id is null then 'salesman missing'
         when known_salesman is null then 'salesman not known'
         when known_total is null then 'items missing'
-        when unreadable_lines > 0 then 'amount missing or not a number'
+        when unreadable_lines > 0 then 'amount missing, not a number, or too large'
         when currency is null then 'currency missing'
         when currency <> '{{ var("currency") }}' then 'currency is not {{ var("currency") }}'
     end as reject_reason,
