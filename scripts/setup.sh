@@ -29,6 +29,8 @@ check_venv() {
 python=$(find_python)
 if command -v uv >/dev/null 2>&1; then
     echo "setting up .venv with uv" >&2
+    # The system's certificates, as pip takes them: behind a company's proxy uv's own do not do (two names: older uv, newer uv).
+    export UV_NATIVE_TLS=true UV_SYSTEM_CERTS=true
     UV_PYTHON_DOWNLOADS=never uv sync --quiet --frozen --python "$python"
 else
     check_venv "$python"

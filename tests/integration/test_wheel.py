@@ -26,7 +26,19 @@ def topline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (wheel,) = folder.glob("*.whl")
     python = folder / "env" / "bin" / "python"
     run(*UV, "venv", "--quiet", "--python", sys.executable, folder / "env", cwd=folder)
-    run(*UV, "pip", "install", "--quiet", "--python", python, "-c", _versions(folder), wheel, cwd=folder)
+    run(
+        *UV,
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        python,
+        "-c",
+        _versions(folder),
+        wheel,
+        cwd=folder,
+        env=dict(os.environ, UV_SYSTEM_CERTS="true"),
+    )
     return folder / "env" / "bin" / "topline"
 
 

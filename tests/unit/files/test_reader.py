@@ -83,7 +83,7 @@ def test_the_engine_gets_all_and_the_source_hears_of_commits(start: Start, origi
     readers = start([source], ledger)
     commit_all(readers, ledger)
     assert ledger.rows == {**ROWS, "last": "x"}
-    assert until(lambda: source.acknowledged)[-1] == {"list": Position(2, 1)}
+    assert until(lambda: source.acknowledged[-1:] == [{"list": Position(2, 1)}])
     assert readers["origin"].state.status is Status.RUNNING
 
 
