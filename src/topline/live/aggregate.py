@@ -26,7 +26,8 @@ class AggregateOperator(Operator):
         ]
         self._arguments = [places(node.input, [plan.argument])[0] if plan.argument else None for plan in node.measures]
         self._blank = [0, *(value for measure in self._measures for value in measure.blank)]
-        self._store = RowStore(len(self._group) + len(self._blank), len(self._group))
+        group_types = [types[name] for name in node.group_by]
+        self._store = RowStore(len(self._group) + len(self._blank), len(self._group), group_types)
 
     def step(self, inputs: Sequence[Delta]) -> Delta:
         delta = inputs[0]

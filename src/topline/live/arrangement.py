@@ -1,27 +1,30 @@
 """One side of a join: weighted rows, found by themselves (to retract) and by join key (to match)."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from topline.live.arrays import EMPTY, Array, Arrays, Ints, group_rows, grown, nest, ranges, take, unnest
 from topline.live.delta import Delta
 from topline.live.rowstore import RowStore
+from topline.schema import Type
 
 _START, _LENGTH, _ROOM = 0, 1, 2  # of a key's stretch of the arena, after the key's own columns
 _WEIGHT, _PLACE = 0, 1  # of a row, after its own columns: its weight, and where in the arena its number stands
 
 
 class Arrangement:
-    """Rows of `width` columns by the columns `key`. Each key owns a stretch of the arena that lists its rows' numbers.
+    """Rows of columns of `types` by the columns `key`. Each key owns a stretch of the arena that lists its rows' numbers.
 
     A stretch that is full moves to the arena's end with double room, so that inserts are linear; a removed row's hole is
     filled from its stretch's tail. The arena is packed when less than a quarter of it is in use.
     """
 
-    def __init__(self, width: int, key: list[int]) -> None:
-        self._width = width
+    def __init__(self, types: Sequence[Type], key: list[int]) -> None:
+        self._width = len(types)
         self._key = key
-        self._rows = RowStore(width + 2, width)
-        self._keys = RowStore(len(key) + 3, len(key))
+        self._rows = RowStore(self._width + 2, self._width, types)
+        self._keys = RowStore(len(key) + 3, len(key), [types[place] for place in key])
         self._arena = EMPTY
         self._end = 0
 
@@ -69,7 +72,7 @@ class Arrangement:
         return self._rows.columns[self._width + what]
 
     def _keys_of(self, rows: Ints) -> list[Ints]:
-        return [self._rows.columns[place][rows] for place in self._key]
+        return [self._rows.get(place, rows) for place in self._key]
 
     def _attach(self, rows: Ints) -> None:
         if not len(rows):

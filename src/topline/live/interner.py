@@ -5,26 +5,28 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from topline.errors import StateError
 from topline.live.arrays import NULL, Array, Arrays, Flags, Hashes, Ints, grown, nest, ranges, unnest
 from topline.live.hashindex import HashIndex
 
 _SALT = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 _HALF = np.uint64(32)
+_MOST_WORDS = 2**32 - 1
 
 Words = npt.NDArray[np.uint64]
 
 
 class Interner:
-    """Strings lie zero-padded in an arena of 8-byte words; a code is the string's number. About 45 bytes a short string.
+    """Strings lie zero-padded in an arena of 8-byte words; a code is the string's number. About 40 bytes a short string.
 
     Codes are given in order of arrival and mean nothing; NULL is no code (arrays.NULL stays NULL).
     """
 
     def __init__(self) -> None:
         self._words: Words = np.empty(0, np.uint64)
-        self._starts: Ints = np.zeros(1, np.int64)  # in words; one more than strings
-        self._lengths: Ints = np.empty(0, np.int64)  # in bytes
+        self._starts: Array = np.zeros(1, np.uint32)  # in words (32 GiB of them at most); one more than strings
+        self._lengths: Array = np.empty(0, np.int32)  # in bytes
         self._count = 0
         self._index = HashIndex()
 
@@ -33,7 +35,7 @@ class Interner:
 
     @property
     def nbytes(self) -> int:
-        return 8 * int(self._starts[self._count]) + 16 * self._count + self._index.nbytes
+        return 8 * (int(self._starts[self._count]) + self._count) + self._index.nbytes
 
     def intern(self, text: pa.Array, *, add: bool = True) -> Ints:
         """Codes of a string array; NULL where it is null and, without `add`, -1 where the string was never seen."""
@@ -65,6 +67,8 @@ class Interner:
         sizes = _words_of(lengths[which])
         used, count = int(self._starts[self._count]), self._count + len(which)
         end = used + int(sizes.sum())
+        if end > _MOST_WORDS:
+            raise StateError(f"the distinct texts of all tables take {end * 8} bytes, allowed are {_MOST_WORDS * 8}")
         self._words = grown(self._words, used, end)
         self._words[used:end] = words[ranges(starts[which], sizes)]
         self._starts = grown(self._starts, self._count + 1, count + 1)
@@ -80,7 +84,9 @@ class Interner:
         open_ = np.flatnonzero(equal & (lengths > 0))
         if len(open_):
             sizes = _words_of(lengths[open_])
-            differs = words[ranges(starts[open_], sizes)] != self._words[ranges(self._starts[codes[open_]], sizes)]
+            differs = (
+                words[ranges(starts[open_], sizes)] != self._words[ranges(self._starts[codes[open_]].astype(np.int64), sizes)]
+            )
             equal[open_] = ~np.logical_or.reduceat(differs, np.cumsum(sizes) - sizes)
         return equal
 
@@ -89,14 +95,10 @@ class Interner:
         known = codes != NULL
         whole = bool(known.all())
         places = codes if whole else np.where(known, codes, 0)
-        lengths = (
-            self._lengths[places]
-            if whole
-            else np.where(known, self._lengths[places], 0)
-            if len(self)
-            else np.zeros(len(codes), np.int64)
-        )
-        starts = self._starts[places] * 8
+        lengths = self._lengths[places].astype(np.int64) if len(self) else np.zeros(len(codes), np.int64)
+        if not whole:
+            lengths[~known] = 0
+        starts = self._starts[places].astype(np.int64) * 8
         data = self._words.view(np.uint8)[ranges(starts, lengths)]
         offsets = np.zeros(len(codes) + 1, np.int64)
         np.cumsum(lengths, out=offsets[1:])
@@ -108,7 +110,7 @@ class Interner:
         """-1, 0 or 1 for each pair of codes, by UTF-8 bytes (a prefix sorts first). No NULLs."""
         sign = np.zeros(len(left), np.int8)
         open_ = np.flatnonzero(left != right)
-        shorter = np.minimum(_words_of(self._lengths[left[open_]]), _words_of(self._lengths[right[open_]]))
+        shorter = _words_of(np.minimum(self._lengths[left[open_]], self._lengths[right[open_]]))
         word = 0
         while len(open_):
             within = shorter > word

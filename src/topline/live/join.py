@@ -23,8 +23,8 @@ class JoinOperator(Operator):
         self._outer = node.kind == "left"
         self._left_key = places(node.left, [left for left, _ in node.on])
         self._right_key = places(node.right, [right for _, right in node.on])
-        self._left = Arrangement(len(node.left.columns), self._left_key)
-        self._right = Arrangement(len(node.right.columns), self._right_key)
+        self._left = Arrangement([column.type for column in node.left.columns], self._left_key)
+        self._right = Arrangement([column.type for column in node.right.columns], self._right_key)
         self._right_width = len(node.right.columns)
 
     def step(self, inputs: Sequence[Delta]) -> Delta:

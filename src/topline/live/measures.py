@@ -136,9 +136,9 @@ class Extreme(Measure):
 class CountDistinct(Measure):
     """Two levels of counts: how often each value is in its group, and how many values a group has."""
 
-    def __init__(self, plan: MeasurePlan) -> None:
+    def __init__(self, plan: MeasurePlan, type_: Type) -> None:
         super().__init__(plan)
-        self._values = RowStore(3, 2)  # group, value; weight
+        self._values = RowStore(3, 2, [Type.BIGINT, type_])  # group, value; weight
 
     def fold(self, state: list[Ints], touched: Touched, values: Ints) -> None:
         known = np.flatnonzero(values != NULL)
@@ -182,7 +182,7 @@ def make(plan: MeasurePlan, type_: Type, interner: Interner) -> Measure:
     if plan.function == "sum":
         return Sum(plan, type_)
     if plan.function == "count_distinct":
-        return CountDistinct(plan)
+        return CountDistinct(plan, type_)
     return Extreme(plan, type_, interner)
 
 

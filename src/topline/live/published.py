@@ -25,7 +25,7 @@ class Published:
         keys = [schema.names.index(name) for name in schema.key]
         self._order = keys + [place for place in range(len(schema.columns)) if place not in keys]
         self._key = len(keys)
-        self._store = RowStore(len(schema.columns), self._key)
+        self._store = RowStore(len(schema.columns), self._key, [schema.columns[place].type for place in self._order])
         self.rows_read = 0
 
     def __len__(self) -> int:

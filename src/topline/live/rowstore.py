@@ -4,18 +4,25 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from topline.live.arrays import Array, Arrays, Flags, Hashes, Ints, Stack, grown, hash_columns, nest, take, unnest
+from topline.live.arrays import NULL, Array, Arrays, Flags, Hashes, Ints, Stack, grown, hash_columns, nest, unnest
 from topline.live.hashindex import HashIndex
+from topline.schema import Type
+
+_NARROW = frozenset({Type.TEXT, Type.DATE, Type.BOOLEAN})  # 32 bits hold them
+_NARROW_NULL = int(np.iinfo(np.int32).min)
 
 
 class RowStore:
     """`width` columns; the first `key` of them identify a row. A row keeps its number until it is removed; numbers are reused.
 
-    Columns after the key may be written in place (`columns[i][rows] = ...`).
+    Columns without a type, or of a wide one, may be written in place (`columns[i][rows] = ...`); codes of text, dates and
+    booleans take 32 bits, so that they are reached by `get` and `put` alone.
     """
 
-    def __init__(self, width: int, key: int) -> None:
-        self.columns: list[Ints] = [np.empty(0, np.int64) for _ in range(width)]
+    def __init__(self, width: int, key: int, types: Sequence[Type] = ()) -> None:
+        """`types`: of the first columns."""
+        self._narrow = [place < len(types) and types[place] in _NARROW for place in range(width)]
+        self.columns: list[Array] = [np.empty(0, np.int32 if narrow else np.int64) for narrow in self._narrow]
         self._key = key
         self._live: Flags = np.empty(0, np.bool_)
         self._end = 0
@@ -27,15 +34,16 @@ class RowStore:
 
     @property
     def nbytes(self) -> int:
-        return (8 * len(self.columns) + 1) * self._end + self._index.nbytes
+        return (sum(column.itemsize for column in self.columns) + 1) * self._end + self._index.nbytes
 
     def find(self, keys: Sequence[Ints], hashes: Hashes | None = None) -> Ints:
         """The number of the row with each key, or -1. `hashes`: of the keys, where they are known already."""
 
         def same(queries: Ints, rows: Ints) -> Flags:
             equal = np.ones(len(rows), np.bool_)
-            for stored, asked in zip(self.columns, keys, strict=False):
-                equal &= stored[rows] == asked[queries]
+            for stored, asked, narrow in zip(self.columns, keys, self._narrow, strict=False):
+                wanted = asked[queries]
+                equal &= stored[rows] == (np.maximum(wanted, _NARROW_NULL) if narrow else wanted)
             return equal
 
         return self._index.find(hash_columns(keys, len(keys[0])) if hashes is None else hashes, same)
@@ -46,8 +54,8 @@ class RowStore:
         rows = self._free.pop(count)
         rows = np.concatenate([rows, np.arange(self._end, self._end + count - len(rows))])
         self._grow(count - int((rows < self._end).sum()))
-        for stored, column in zip(self.columns, columns, strict=True):
-            stored[rows] = column
+        for place, column in enumerate(columns):
+            self.put(place, rows, column)
         self._live[rows] = True
         self._index.add(hash_columns(columns[: self._key], count) if hashes is None else hashes, rows)
         return rows
@@ -60,13 +68,26 @@ class RowStore:
 
     def remove(self, rows: Ints) -> None:
         """Take out rows, each once."""
-        self._index.remove(hash_columns([column[rows] for column in self.columns[: self._key]], len(rows)), rows)
+        self._index.remove(hash_columns(self.take(rows, self._key), len(rows)), rows)
         self._live[rows] = False
         self._free.push(rows)
 
     def take(self, rows: Ints, width: int | None = None) -> list[Ints]:
         """The (first `width`) columns of these rows."""
-        return take(self.columns[:width], rows)
+        return [self.get(place, rows) for place in range(len(self.columns) if width is None else width)]
+
+    def get(self, place: int, rows: Ints) -> Ints:
+        """A column of these rows."""
+        values = self.columns[place][rows]
+        if not self._narrow[place]:
+            return values
+        wide: Ints = values.astype(np.int64)
+        wide[wide == _NARROW_NULL] = NULL
+        return wide
+
+    def put(self, place: int, rows: Ints, values: Ints) -> None:
+        """Write a column of these rows; the key of a row that is there does not change."""
+        self.columns[place][rows] = np.maximum(values, _NARROW_NULL) if self._narrow[place] else values
 
     def rows(self) -> Ints:
         """The numbers of all rows."""

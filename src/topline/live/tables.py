@@ -12,7 +12,7 @@ from topline.live.codec import decode, encode
 from topline.live.delta import Delta
 from topline.live.interner import Interner
 from topline.live.rowstore import RowStore
-from topline.schema import TableSchema
+from topline.schema import TableSchema, Type
 
 CHUNK = 1_048_576  # rows that are decoded at once
 
@@ -28,7 +28,8 @@ class Table:
         self._columns = [schema.columns[place] for place in self._order]
         self._key = len(keys)
         self._width = len(schema.columns)
-        self.store = RowStore(self._width + 2, self._key)
+        types = [column.type for column in self._columns]
+        self.store = RowStore(self._width + 2, self._key, [*types, Type.TEXT])
         self.rows_read = 0
 
     def __len__(self) -> int:
@@ -100,7 +101,7 @@ class Table:
     def _store(self, columns: list[Ints], hashes: Array, upsert: Flags, rows: Ints) -> None:
         over = np.flatnonzero(upsert & (rows >= 0))
         for place in range(self._key, self._width + 2):
-            self.store.columns[place][rows[over]] = columns[place][over]
+            self.store.put(place, rows[over], columns[place][over])
         self.store.remove(rows[~upsert & (rows >= 0)])
         fresh = np.flatnonzero(upsert & (rows < 0))
         self.store.add(take(columns, fresh), hashes[fresh])
@@ -133,7 +134,7 @@ class Table:
 
     def _fill_column(self, place: int, values: Ints, kept: Flags, outside: Ints, held: Ints) -> Ints:
         """`values` by key, in order of arrival; what is `kept` comes from the value before or, `outside`, from the table."""
-        values[outside] = self.store.columns[place][held[outside]]
+        values[outside] = self.store.get(place, held[outside])
         self.rows_read += len(outside)
         own = ~kept
         own[outside] = True
@@ -161,9 +162,9 @@ class Table:
         rows = self.store.rows()
         if sweep.partition is not None:
             owner = int(self._interner.intern(pa.array([sweep.partition]))[0])
-            rows = rows[self.store.columns[self._width][rows] == owner]
+            rows = rows[self.store.get(self._width, rows) == owner]
         if sweep.below is not None:
-            rows = rows[self.store.columns[self._width + 1][rows] < sweep.below]
+            rows = rows[self.store.get(self._width + 1, rows) < sweep.below]
         return rows
 
     def current(self) -> pa.Table:

@@ -31,7 +31,7 @@ class TopNOperator(Operator):
         rest = [Sort(nulls_first=True) for _ in self._columns[len(ordered) :]]  # any order settles a tie that cannot be
         self._index = SortedIndex([*sorts, *rest], interner)
         key = max(1, len(self._partition))
-        self._partitions = RowStore(key + 1, key)
+        self._partitions = RowStore(key + 1, key, [types[place] for place in self._partition])
 
     def step(self, inputs: Sequence[Delta]) -> Delta:
         delta = inputs[0].settle()

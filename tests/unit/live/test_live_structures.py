@@ -96,9 +96,10 @@ def test_the_number_that_stands_for_null_is_refused() -> None:
 # rows by key
 
 
+@pytest.mark.parametrize("types", [(), (Type.BIGINT, Type.TEXT), (Type.TEXT, Type.DATE)])
 @pytest.mark.parametrize("seed", range(3))
-def test_a_row_store_is_a_dictionary(seed: int) -> None:
-    random, store, truth = Random(seed), RowStore(3, 2), dict[tuple[int, int], int]()
+def test_a_row_store_is_a_dictionary(seed: int, types: tuple[Type, ...]) -> None:
+    random, store, truth = Random(seed), RowStore(3, 2, types), dict[tuple[int, int], int]()
     for _ in range(80):
         keys = list({(random.randrange(40), random.choice([NULL, 0, 1, 2])) for _ in range(random.choice([0, 1, 5, 60]))})
         columns = [ints([key[0] for key in keys]), ints([key[1] for key in keys])]
@@ -134,7 +135,7 @@ def test_rows_that_collide_are_grouped_by_their_values() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_an_arrangement_is_a_dictionary_of_counters(seed: int) -> None:
-    random, arrangement = Random(seed), Arrangement(2, [0])
+    random, arrangement = Random(seed), Arrangement([Type.BIGINT, Type.TEXT], [0])
     truth: Counter[tuple[int, int]] = Counter()
     for step in range(120):
         growing = step % 40 < 20
