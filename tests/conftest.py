@@ -35,11 +35,23 @@ def postgres() -> Iterator[Postgres]:
         remove(server)
 
 
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    """pytest's own, without leaving servers elsewhere."""
+    yield tmp_path
+    remove_servers(tmp_path)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def no_server_stays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """What a test's commands put into /var/tmp for it (as root) goes with its folder, also when the test failed."""
+    """The same for folders that several tests share."""
     yield
-    for location in tmp_path_factory.getbasetemp().rglob("postgres/location"):
+    remove_servers(tmp_path_factory.getbasetemp())
+
+
+def remove_servers(folder: Path) -> None:
+    """What the commands of a test below `folder` put into /var/tmp (as root) goes, also when the test failed."""
+    for location in folder.rglob("postgres/location"):
         server = EmbeddedPostgres(location.parent.parent)
         if server.place.exists():
             discard(server)

@@ -43,10 +43,10 @@ def topline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _versions(folder: Path) -> Path:
-    """requirements.lock without hashes, as constraints."""
+    """requirements.lock without hashes, as constraints; a marker (`; python_full_version < '3.12'`) stays."""
     path = folder / "versions.txt"
     lines = (ROOT / "requirements.lock").read_text().splitlines()
-    path.write_text("\n".join(line.split(" ")[0] for line in lines if "==" in line and not line.startswith(" ")) + "\n")
+    path.write_text("\n".join(line.rstrip(" \\") for line in lines if "==" in line and not line.startswith(" ")) + "\n")
     return path
 
 
