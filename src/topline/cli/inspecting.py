@@ -75,8 +75,6 @@ def _kind(project: Project, table: str) -> str:
 
 def show_rejected(folder: Path, limit: int, *, as_json: bool) -> None:
     loaded = open_project(folder)
-    if _REJECTED not in load_plan(loaded).models:
-        raise UsageError(f"this project has no model named {_REJECTED}")
     with _results(loaded) as connection:
         table = sql.Identifier(loaded.config.results.schema_, _REJECTED)
         query = sql.SQL("SELECT * FROM {} ORDER BY 1, 2, 3 LIMIT %s").format(table)
@@ -96,6 +94,6 @@ def _results(project: Project) -> Iterator[psycopg.Connection[dict[str, Any]]]:
             with psycopg.connect(real(project.config.results.dsn), row_factory=dict_row, connect_timeout=10) as connection:
                 yield connection
         except psycopg.errors.UndefinedTable:
-            raise WorkError("nothing is published yet: `topline run --until-idle` does it") from None
+            raise WorkError(f"no {_REJECTED} are published: `topline run` publishes the model of that name") from None
         except psycopg.Error as error:
             raise WorkError(f"the results database does not answer as it should: {str(error).strip()}") from None
