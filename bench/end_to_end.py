@@ -15,8 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from topline.config import load_project
 from topline.embedded import EmbeddedPostgres
 from topline.generate import Generator, Options
+from topline.live.dataflow import Dataflow
+from topline.live.start import load_plan
 
 TOPLINE = (sys.executable, "-m", "topline.cli.main")
 HEADER = "sale_id,sold_at,country,region,city,salesman_id,salesman_name,amount,currency\n"
@@ -32,6 +35,10 @@ def main(sales: int) -> None:
         write(folder, "changes", events_of(sales, events), seed=2)
         measure(folder, f"{events:,} change events on top", events)
         measure(folder, "restart with nothing new", 0)
+        tell_size(folder)
+        for checkpoint in (folder / ".topline").glob("checkpoint.*"):
+            checkpoint.unlink()
+        measure(folder, "restart without its checkpoint", 0)
 
 
 @contextlib.contextmanager
@@ -77,6 +84,16 @@ def measure(folder: Path, what: str, events: int) -> None:
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     rate = f"{events / seconds:>10,.0f} /s" if events else ""
     print(f"{what:<36} {seconds:7.1f} s {cpu:7.1f} CPU-s {rate} {after.ru_maxrss / 1024:8,.0f} MiB", flush=True)
+
+
+def tell_size(folder: Path) -> None:
+    """What the state takes in memory, a sale, from the checkpoint."""
+    plan = load_plan(load_project(folder))
+    dataflow = Dataflow.load(plan, next((folder / ".topline").glob("checkpoint.*")))
+    sizes, sales = dataflow.state(), dataflow.table_count("branches.sales")
+    largest = ", ".join(f"{size.description} {size.bytes / sales:.0f}" for size in sorted(sizes, key=lambda s: -s.bytes)[:9])
+    print(f"{sum(size.bytes for size in sizes) / sales:.0f} bytes of state a sale ({largest})", flush=True)
+    dataflow.close()
 
 
 def run(cwd: Path, *arguments: str) -> None:

@@ -7,8 +7,9 @@ import numpy as np
 from topline.live.arrangement import Arrangement
 from topline.live.arrays import NULL, Array, Arrays, Flags, Ints, group_rows, nest, take, unnest
 from topline.live.delta import Delta, merge
+from topline.live.keyedside import KeyedSide
 from topline.live.operator import Operator, places
-from topline.models.plan import Join
+from topline.models.plan import Join, Node
 
 
 class JoinOperator(Operator):
@@ -23,8 +24,8 @@ class JoinOperator(Operator):
         self._outer = node.kind == "left"
         self._left_key = places(node.left, [left for left, _ in node.on])
         self._right_key = places(node.right, [right for _, right in node.on])
-        self._left = Arrangement([column.type for column in node.left.columns], self._left_key)
-        self._right = Arrangement([column.type for column in node.right.columns], self._right_key)
+        self._left = _side(node.left, self._left_key)
+        self._right = _side(node.right, self._right_key)
         self._right_width = len(node.right.columns)
 
     def step(self, inputs: Sequence[Delta]) -> Delta:
@@ -74,7 +75,7 @@ class JoinOperator(Operator):
         columns, weights = self._fetch(self._left, rows)
         return self._extended(Delta(columns, sign * weights))
 
-    def _fetch(self, side: Arrangement, rows: Ints) -> tuple[list[Ints], Ints]:
+    def _fetch(self, side: Arrangement | KeyedSide, rows: Ints) -> tuple[list[Ints], Ints]:
         self.rows_read += len(rows)
         return side.take(rows)
 
@@ -94,6 +95,11 @@ class JoinOperator(Operator):
 
     def restore(self, arrays: Arrays) -> None:
         unnest(arrays, left=self._left, right=self._right)
+
+
+def _side(node: Node, key: list[int]) -> Arrangement | KeyedSide:
+    types, names = [column.type for column in node.columns], {node.columns[place].name for place in key}
+    return KeyedSide(types, key) if node.key is not None and names.issuperset(node.key) else Arrangement(types, key)
 
 
 def _has_key(delta: Delta, key: list[int]) -> Flags:

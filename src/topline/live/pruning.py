@@ -67,6 +67,12 @@ def _rebuilt(nodes: Sequence[Node], change: "_Late | _Slim") -> dict[Node, Node]
     return done
 
 
+def _kept_key(node: Node, columns: Sequence[Column]) -> tuple[str, ...] | None:
+    """The node's key, where these columns still hold it."""
+    names = {column.name for column in columns}
+    return node.key if node.key is not None and names.issuperset(node.key) else None
+
+
 def _over(node: Node, sources: Sequence[Node]) -> Node:
     """`node` over other inputs."""
     match node:
@@ -114,7 +120,12 @@ class _Late:
             passed[name] = _LATE + name
             pairs.append((Column(_LATE + name, types[name].type), quoted(name)))
         self._moved[original] = {name: _renamed(text, passed) for name, text in moved.items()}
-        return replace(node, columns=tuple(c for c, _ in pairs), expressions=tuple(text for _, text in pairs), key=None)
+        return replace(
+            node,
+            columns=tuple(c for c, _ in pairs),
+            expressions=tuple(text for _, text in pairs),
+            key=_kept_key(node, [c for c, _ in pairs]),
+        )
 
 
 def _movable(node: Select, readers: Sequence[Node]) -> dict[str, str]:
@@ -201,11 +212,11 @@ class _Slim:
         kept = tuple(column for column in node.columns if column.name in needed)
         match node:
             case Scan():
-                return node if kept == node.columns else replace(node, columns=kept, key=None)
+                return node if kept == node.columns else replace(node, columns=kept, key=_kept_key(node, kept))
             case Select():
                 texts = dict(zip((c.name for c in node.columns), node.expressions, strict=True))
                 expressions = tuple(texts[column.name] for column in kept)
-                return replace(node, columns=kept, input=sources[0], expressions=expressions, key=None)
+                return replace(node, columns=kept, input=sources[0], expressions=expressions, key=_kept_key(node, kept))
             case Aggregate():
                 measures = tuple(m for m in node.measures if m.name in needed)
                 groups = node.columns[: len(node.group_by)]
@@ -220,7 +231,8 @@ class _Slim:
 
     def _top(self, node: Node, sources: Sequence[Node]) -> Node:
         assert isinstance(node, TopN)
-        return replace(node, columns=(*sources[0].columns, node.columns[-1]), input=sources[0])
+        columns = (*sources[0].columns, node.columns[-1])
+        return replace(node, columns=columns, input=sources[0], key=_kept_key(node, columns))
 
     def _join(self, node: Join, sources: Sequence[Node]) -> Node:
         width = len(node.left.columns)
@@ -230,7 +242,7 @@ class _Slim:
         columns = [renamed[c.name] for c in left.columns]
         renamed = dict(zip((c.name for c in node.right.columns), node.columns[width:], strict=True))
         columns += [renamed[c.name] for c in right.columns]
-        return replace(node, columns=tuple(columns), left=left, right=right)
+        return replace(node, columns=tuple(columns), left=left, right=right, key=_kept_key(node, columns))
 
     def _side(self, node: Join, own: Sequence[Column], outward: Sequence[Column], on: Sequence[str]) -> list[str]:
         """The columns of a join's side that it hands on or matches by."""
@@ -243,7 +255,8 @@ class _Slim:
             self._trimmed(source, [old.columns[place].name for place in places])
             for source, old in zip(sources, node.inputs, strict=True)
         ]
-        return replace(node, columns=tuple(node.columns[place] for place in places), inputs=tuple(trimmed))
+        columns = tuple(node.columns[place] for place in places)
+        return replace(node, columns=columns, inputs=tuple(trimmed), key=_kept_key(node, columns))
 
     def _trimmed(self, node: Node, names: Sequence[str]) -> Node:
         """`node`, or a projection of it where it yields more, for other readers."""
@@ -251,4 +264,5 @@ class _Slim:
             return node
         types = {column.name: column for column in node.columns}
         columns = tuple(types[name] for name in names)
-        return Select(columns=columns, input=node, expressions=tuple(quoted(name) for name in names))
+        texts = tuple(quoted(name) for name in names)
+        return Select(columns=columns, input=node, expressions=texts, key=_kept_key(node, columns))

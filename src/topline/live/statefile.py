@@ -12,7 +12,7 @@ import numpy as np
 from topline.errors import StateError
 from topline.live.arrays import Array
 
-FORMAT = 3  # of the state's arrays; another number is refused
+FORMAT = 4  # of the state's arrays; another number is refused
 _HEADER = "header"
 
 

@@ -19,6 +19,7 @@ from topline.live.codec import decode_column, encode_column
 from topline.live.delta import Delta
 from topline.live.hashindex import HashIndex
 from topline.live.interner import Interner
+from topline.live.keyedside import KeyedSide
 from topline.live.rowstore import RowStore
 from topline.live.sortedindex import Sort, SortedIndex, sorted_order
 from topline.schema import Column, Type
@@ -157,6 +158,32 @@ def test_an_arrangement_is_a_dictionary_of_counters(seed: int) -> None:
         assert Counter(dict(zip(zip(*(c.tolist() for c in columns), strict=True), weights.tolist(), strict=True))) == truth
         assert len(found) == len(truth) == len(arrangement)
         assert arrangement.counts([ints(asked)]).tolist() == [sum(1 for row in truth if row[0] == key) for key in asked]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_keyed_side_gives_what_an_arrangement_gives(seed: int) -> None:
+    random, types = Random(seed), (Type.TEXT, Type.BIGINT, Type.TEXT)
+    keyed, arrangement, truth = KeyedSide(types, [2, 0]), Arrangement(types, [2, 0]), dict[tuple[int, int], int]()
+    for _ in range(60):
+        touched = {(random.randrange(9), random.randrange(9)) for _ in range(random.choice([1, 4, 60]))}
+        after = {key: random.choice([None, 1, 2]) for key in touched}
+        changes = [(key, truth.get(key), after[key]) for key in touched if truth.get(key) != after[key]]
+        rows = [(key[0], old, key[1], -1) for key, old, _ in changes if old is not None]
+        rows += [(key[0], new, key[1], 1) for key, _, new in changes if new is not None]
+        columns = [ints([row[place] for row in rows]) for place in range(4)]
+        for side in (keyed, arrangement):
+            side.update(Delta(columns[:3], columns[3], settled=True))
+        truth = {key: value for key, value in (truth | after).items() if value is not None}
+        asked = [ints([number % 10 for number in range(100)]), ints([number // 10 for number in range(100)])]
+        assert keyed.counts(asked).tolist() == arrangement.counts(asked).tolist()
+        assert _matches(keyed, asked) == _matches(arrangement, asked)
+        assert len(keyed) == len(truth)
+
+
+def _matches(side: KeyedSide | Arrangement, asked: list[Ints]) -> list[list[int]]:
+    which, rows = side.match(asked)
+    columns, weights = side.take(rows)
+    return sorted(list(row) for row in zip(which.tolist(), *(c.tolist() for c in columns), weights.tolist(), strict=True))
 
 
 # rows in order
