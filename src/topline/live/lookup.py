@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 import duckdb
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from topline.live.arrays import EMPTY, Ints, grown
 from topline.live.codec import decode_column, encode_column
@@ -131,15 +133,27 @@ class Lookup:
         if not unknown:
             return {}
         longest = max(map(len, unknown.values()))
-        arrays = [
-            decode_column(_stretched(values, longest), self._columns[place].type, self._interner)
-            for place, values in unknown.items()
-        ]
-        answer = iter(self._question(tuple(unknown)).ask(arrays, longest).columns)
-        return {
-            place: [encode_column(next(answer)[: len(values)], c, self._interner) for c in self._sources[place].results]
+        asked = {
+            place: decode_column(_stretched(values, longest), self._columns[place].type, self._interner)
             for place, values in unknown.items()
         }
+        answer = iter(self._question(tuple(unknown)).ask(list(asked.values()), longest).columns)
+        return {
+            place: [self._encoded(next(answer), result, values, asked[place]) for result in self._sources[place].results]
+            for place, values in unknown.items()
+        }
+
+    def _encoded(self, answer: pa.ChunkedArray, result: Column, values: Ints, asked: pa.Array) -> Ints:
+        """The answer's codes; text that came back as it was (trimmed of nothing) has its code already."""
+        answer, asked = answer[: len(values)], asked[: len(values)]
+        if result.type is not Type.TEXT or asked.type != answer.type:
+            return encode_column(answer, result, self._interner)
+        same = np.asarray(pc.fill_null(pc.equal(answer, asked), False))
+        codes = values.copy()
+        others = np.flatnonzero(~same)
+        if len(others):
+            codes[others] = encode_column(answer.take(pa.array(others)), result, self._interner)
+        return codes
 
     def _question(self, places: tuple[int, ...]) -> Question:
         if places not in self._questions:
