@@ -50,6 +50,20 @@ def test_a_transaction_in_parts_is_admitted_whole_with_its_last_part() -> None:
     assert ids(admission.admit(batch([(1, 2)]))) == ["1.1", "1.2"]
 
 
+def test_parts_of_a_transaction_from_before_a_reopening_are_dropped() -> None:
+    admission = Admission({})
+    assert admission.admit(batch([(1, 1), (1, 2)], complete=False, opening=1)) is None
+    assert admission.admit(batch([(1, 1)], complete=False, opening=2)) is None
+    assert ids(admission.admit(batch([(1, 2), (1, 3)], opening=2))) == ["1.1", "1.2", "1.3"]
+
+
+def test_what_was_refused_is_admitted_when_it_comes_again() -> None:
+    admission = Admission({"shop": {"": Position(1, 0)}})
+    assert ids(admission.admit(batch([(2, 1)]))) == ["2.1"]
+    admission.forget("shop", {"": Position(1, 0)})
+    assert ids(admission.admit(batch([(2, 1)]))) == ["2.1"]
+
+
 def test_a_replayed_truncate_is_dropped() -> None:
     admission = Admission({"shop": {"": Position(7, 3)}})
     old, new = (Sweep("shop.orders", None, None, Position(7, lo)) for lo in (3, 4))
