@@ -1,16 +1,23 @@
-"""The commands as a user runs them: a project of the shipped kind, real processes, real PostgreSQL."""
+"""The commands on a project of the shipped kind, with a real PostgreSQL; in processes where a process shows something."""
 
+import contextlib
 import json
+import os
+import pty
+import re
 import signal
+import socket
+import subprocess
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import psycopg
 import pytest
 
 from tests.polling import until
-from tests.project import TestProject, embedded_dsn, new_project
+from tests.project import TOPLINE, TestProject, embedded_dsn, new_project
 
 SALES = "900"
 
@@ -20,8 +27,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestProject]:
     """A project whose shop and inbox hold generated sales, and whose results are published."""
     made = new_project(tmp_path_factory.mktemp("cli") / "sales")
     with made.server():
-        made.run("generate", "--count", SALES)
-        made.run("run", "--until-idle")
+        made.call("generate", "--count", SALES)
+        made.call("run", "--until-idle")
         yield made
 
 
@@ -45,7 +52,7 @@ def test_the_audit_fails_on_a_row_that_somebody_changed(project: TestProject) ->
         change = f"UPDATE topline.top_salesmen SET total_sales = total_sales + %s WHERE (date, rank) IN ({last})"
         connection.execute(change, ("0.0001",))
         try:
-            shown = project.run("audit", expect=1)
+            shown = project.call("audit", expect=1)
         finally:
             connection.execute(change, ("-0.0001",))
     assert "DIFFERS" in shown
@@ -58,11 +65,11 @@ def test_a_second_run_finds_nothing_new(project: TestProject) -> None:
 
 
 def test_strict_fails_only_for_new_dead_letters(project: TestProject) -> None:
-    project.run("run", "--until-idle", "--strict")
+    project.call("run", "--until-idle", "--strict")
     (project.folder / "inbox" / "strict.csv").write_bytes(
         b"sale_id,sold_at,country,region,city,salesman_id,salesman_name,amount,currency\nonly,three,fields\n"
     )
-    project.run("run", "--until-idle", "--strict", expect=1)
+    project.call("run", "--until-idle", "--strict", expect=1)
 
 
 def test_status_names_every_source_and_model(project: TestProject) -> None:
@@ -87,8 +94,8 @@ def test_why_leads_to_files_with_lines_and_to_lsns(project: TestProject) -> None
 
 
 def test_why_says_when_there_is_no_such_row(project: TestProject) -> None:
-    assert "no such row" in project.run("why", "top_salesmen", "1999-01-01", "nobody", expect=1)
-    assert "the key of top_salesmen is (date, salesman_id)" in project.run("why", "top_salesmen", "1999-01-01", expect=2)
+    assert "no such row" in project.call("why", "top_salesmen", "1999-01-01", "nobody", expect=1)
+    assert "the key of top_salesmen is (date, salesman_id)" in project.call("why", "top_salesmen", "1999-01-01", expect=2)
 
 
 def test_dead_letters_are_kept_byte_for_byte(project: TestProject) -> None:
@@ -106,18 +113,18 @@ def test_a_letter_is_replayed_after_a_fix_and_twice_changes_nothing(project: Tes
     long_name = "x" * 3000
     inbox.write_text(header + f"WIDE1,2026-01-05,Italy,Lazio,Rome,77,{long_name},10.00,EUR\n")
     small = ["--set", "sources.branches.tables.sales.max_line_bytes=2000"]
-    project.run("run", "--until-idle", *small)
+    project.call("run", "--until-idle", *small)
     letter = project.json("dead-letters", "list", "--table", "branches.sales")[0]
     assert "wide.csv:2" in letter["where"]
-    project.run("dead-letters", "replay", letter["number"])
-    project.run("run", "--until-idle")
+    project.call("dead-letters", "replay", letter["number"])
+    project.call("run", "--until-idle")
     with psycopg.connect(embedded_dsn(project, "topline")) as connection:
         query = "SELECT total_sales FROM topline.salesman_daily WHERE salesman_id = '77' AND date = '2026-01-05'"
         assert connection.execute(query).fetchall() == connection.execute("SELECT 10.0000").fetchall()
-    project.run("dead-letters", "replay", letter["number"])
+    project.call("dead-letters", "replay", letter["number"])
     assert project.json("run", "--until-idle")["changes"] == 0
-    assert "replayed" in project.run("dead-letters", "show", letter["number"])
-    project.run("audit")
+    assert "replayed" in project.call("dead-letters", "show", letter["number"])
+    project.call("audit")
 
 
 def test_rejected_sales_are_shown_with_reason_and_text(project: TestProject) -> None:
@@ -127,10 +134,10 @@ def test_rejected_sales_are_shown_with_reason_and_text(project: TestProject) -> 
 
 
 def test_a_resync_reads_the_table_again_and_changes_nothing(project: TestProject) -> None:
-    assert "next `topline run`" in project.run("resync", "shop.orders")
+    assert "next `topline run`" in project.call("resync", "shop.orders")
     assert project.json("run", "--until-idle")["changes"] > 0
-    project.run("audit", "--sources")
-    assert "no source or table 'shop.nothing'" in project.run("resync", "shop.nothing", expect=2)
+    project.call("audit", "--sources")
+    assert "no source or table 'shop.nothing'" in project.call("resync", "shop.nothing", expect=2)
 
 
 def test_a_running_engine_answers_and_stops_cleanly(project: TestProject) -> None:
@@ -142,9 +149,9 @@ def test_a_running_engine_answers_and_stops_cleanly(project: TestProject) -> Non
         ready = until(lambda: _get(f"{url}/readyz"), timeout=30)
         assert ready
         assert project.json("status")["summary"]["engine"].startswith("running")
-        assert "is read anew" in project.run("resync", "branches")
-        assert "another" in project.run("run", "--until-idle", expect=1)
-        project.run("audit")
+        assert "is read anew" in project.call("resync", "branches")
+        assert "another" in project.call("run", "--until-idle", expect=1)
+        project.call("audit")
     finally:
         process.send_signal(signal.SIGINT)
         code = process.wait(30)
@@ -160,42 +167,6 @@ def _get(url: str) -> bytes | None:
         return None
 
 
-def test_another_state_may_not_write_the_results_until_it_takes_over(project: TestProject, tmp_path: Path) -> None:
-    other = new_project(tmp_path / "other", [f"TOPLINE_RESULTS__DSN={embedded_dsn(project, 'topline', secret=False)}"])
-    (other.folder / ".env").write_text(
-        (other.folder / ".env").read_text() + f"PASSWORD={project.password()}\n", encoding="utf-8"
-    )
-    refused = other.run("check", expect=None)
-    assert project.password() not in refused
-    with other.server():
-        other.run("generate", "--count", "10")
-        assert "--take-over" in other.run("run", "--until-idle", expect=1)
-        other.run("run", "--until-idle", "--take-over")
-        other.run("audit")
-    assert "--take-over" in project.run("run", "--until-idle", expect=1)
-    project.run("run", "--until-idle", "--take-over")
-    project.run("audit")
-
-
-def test_a_state_of_another_project_is_refused(project: TestProject) -> None:
-    shown = project.run("run", "--until-idle", "--set", "project=another", expect=1)
-    assert "sales" in shown
-    assert "another" in shown
-
-
-def test_check_lists_every_fault_with_file_and_line(tmp_path: Path) -> None:
-    broken = new_project(tmp_path / "broken")
-    path = broken.folder / "topline.yml"
-    path.write_text(path.read_text().replace("Europe/Rome", "Mars/Base").replace("currency: EUR", "currency: euro"))
-    shown = broken.run("check", expect=2)
-    assert "topline.yml:5: time_zone" in shown
-    assert "topline.yml:8: currency" in shown
-
-
-def test_check_is_content_with_a_project_that_runs(project: TestProject) -> None:
-    assert "no faults" in project.run("check")
-
-
 def test_the_examples_pass_four_ways(project: TestProject) -> None:
     outcomes = project.json("test")
     assert {outcome["way"] for outcome in outcomes} == {"in one batch", "row by row", "shuffled", "redelivered"}
@@ -203,28 +174,133 @@ def test_the_examples_pass_four_ways(project: TestProject) -> None:
 
 
 def test_explain_shows_plan_lineage_and_sql(project: TestProject) -> None:
-    shown = project.run("explain", "top_sales_by_city")
+    shown = project.call("explain", "top_sales_by_city")
     for word in ("shop.order_items", "branches.sales", "unit_price", "select"):
         assert word in shown
 
 
-def test_a_table_that_vanishes_halts_its_source_and_the_others_go_on(project: TestProject) -> None:
-    with psycopg.connect(embedded_dsn(project, "shop"), autocommit=True) as connection:
-        connection.execute("ALTER TABLE public.orders RENAME TO orders_gone")
-        try:
-            shown = project.run("run", "--until-idle", expect=1)
-        finally:
-            connection.execute("ALTER TABLE public.orders_gone RENAME TO orders")
-    assert "shop" in shown
-    assert "orders" in shown
-    project.run("run", "--until-idle")
-    project.run("audit", "--sources")
-
-
 def test_init_refuses_a_folder_with_something_in_it(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("mine")
-    assert "not empty" in TestProject(tmp_path).run("init", str(tmp_path), expect=2)
+    assert "not empty" in TestProject(tmp_path).call("init", str(tmp_path), expect=2)
 
 
-def test_no_color_prints_no_escapes(project: TestProject) -> None:
-    assert "\x1b[" not in project.run("status")
+def test_another_state_may_not_write_the_results_until_it_takes_over(project: TestProject, tmp_path: Path) -> None:
+    other = new_project(tmp_path / "other", [f"TOPLINE_RESULTS__DSN={embedded_dsn(project, 'topline', secret=False)}"])
+    env = {"PASSWORD": project.password()}
+    with other.server():
+        other.call("generate", "--count", "10", env=env)
+        assert "--take-over" in other.call("check", expect=2, env=env)
+        assert "--take-over" in other.call("run", "--until-idle", expect=1, env=env)
+        other.call("run", "--until-idle", "--take-over", env=env)
+        other.call("audit", env=env)
+        assert "no faults" in other.call("check", env=env)
+    assert "--take-over" in project.call("run", "--until-idle", expect=1)
+    project.call("run", "--until-idle", "--take-over")
+    project.call("audit")
+
+
+@pytest.mark.parametrize("password", ["right", "wr0ng p@ss/w%rd'"])
+def test_a_password_is_shown_nowhere(project: TestProject, tmp_path: Path, password: str) -> None:
+    """Neither the right nor a wrong one: in no output, no file, and no table."""
+    secret = project.password() if password == "right" else password
+    with psycopg.connect(embedded_dsn(project, "postgres"), autocommit=True) as connection:
+        connection.execute("DROP DATABASE IF EXISTS secrets")
+        connection.execute("CREATE DATABASE secrets")
+    results, shop = (embedded_dsn(project, name, secret=False) for name in ("secrets", "nowhere"))
+    other = new_project(tmp_path / "other", [f"TOPLINE_RESULTS__DSN={results}", f"TOPLINE_SOURCES__SHOP__DSN={shop}"])
+    commands = ("check", "run --until-idle --patience 1", "status", "audit", "rejected")
+    shown = "".join(other.call(*command.split(), expect=None, env={"PASSWORD": secret}) for command in commands)
+    assert ('"nowhere" does not exist' if password == "right" else "password authentication failed") in shown
+    with psycopg.connect(embedded_dsn(project, "secrets")) as connection:
+        names = connection.execute("SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = 'topline'")
+        shown += "".join(str(connection.execute(f"SELECT * FROM {name}").fetchall()) for (name,) in names.fetchall())
+    stored = b"".join(path.read_bytes() for path in other.folder.rglob("*") if path.is_file())
+    for piece in (secret, quote(secret, safe="")):
+        assert piece not in shown
+        assert piece.encode() not in stored
+
+
+def test_check_lists_every_fault_of_the_configuration_with_file_and_line(tmp_path: Path) -> None:
+    broken = new_project(tmp_path / "broken")
+    path = broken.folder / "topline.yml"
+    path.write_text(path.read_text().replace("Europe/Rome", "Mars/Base").replace("currency: EUR", "currency: euro"))
+    shown = broken.call("check", expect=2)
+    assert "topline.yml:5: time_zone" in shown
+    assert "topline.yml:8: currency" in shown
+
+
+def test_check_lists_every_fault_of_what_is_outside_with_its_remedy(project: TestProject) -> None:
+    with (
+        psycopg.connect(embedded_dsn(project, "shop"), autocommit=True) as shop,
+        socket.create_server(("127.0.0.1", 0)) as taken,
+    ):
+        shop.execute("CREATE USER poor PASSWORD 'poor'; ALTER TABLE order_items RENAME COLUMN quantity TO amount")
+        source = f"host=127.0.0.1 port={shop.info.port} dbname=shop user=poor password=${{env:P}}"
+        settings = {
+            "api.port": taken.getsockname()[1],
+            "sources.shop.dsn": source,
+            "sources.branches.tables.sales.path": "nowhere",
+            "results.dsn": source,
+            "results.schema": "rich",
+        }
+        words = [word for name, value in settings.items() for word in ("--set", f"{name}={value}")]
+        try:
+            faults = project.json("check", *words, expect=2, env={"P": "poor"})
+        finally:
+            shop.execute("ALTER TABLE order_items RENAME COLUMN amount TO quantity; DROP USER poor")
+    text = "\n".join(f"{fault['where']}: {fault['problem']}\n{fault['remedy']}" for fault in faults)
+    for expected in (
+        "topline.yml:42: 127.0.0.1 port",
+        'GRANT SELECT ON "public"."orders" TO "poor"',
+        'ALTER ROLE "poor" REPLICATION',
+        "quantity",
+        "mkdir -p",
+        'GRANT CREATE ON DATABASE "shop" TO "poor"',
+    ):
+        assert expected in text, text
+
+
+def test_check_is_content_with_a_project_that_runs(project: TestProject) -> None:
+    assert "no faults" in project.call("check")
+
+
+def test_an_engine_that_was_killed_is_not_running_and_the_next_one_goes_on(project: TestProject) -> None:
+    process = project.start("run")
+    until(lambda: project.json("status")["summary"]["engine"].startswith("running"), timeout=30)
+    process.kill()
+    process.wait(30)
+    found = project.json("status")
+    assert found["summary"]["engine"] == "not running"
+    assert {source["state"] for source in found["sources"]} == {"stopped"}
+    project.call("run", "--until-idle")
+    project.call("audit")
+
+
+def test_before_the_first_run_every_command_says_what_to_do(tmp_path: Path) -> None:
+    fresh = new_project(tmp_path / "fresh")
+    with fresh.server():
+        assert fresh.json("status")["summary"]["engine"] == "not running"
+        for command in (["audit"], ["why", "sales", "shop", "x"], ["dead-letters", "list"], ["rejected"]):
+            assert "`topline run" in fresh.call(*command, expect=1)
+
+
+def test_a_terminal_gets_a_bar_and_colours_unless_they_are_not_wanted(project: TestProject) -> None:
+    colour = re.compile(r"\x1b\[[\d;]*3\d")
+    assert "auditing" in on_terminal(project, "audit")
+    assert colour.search(on_terminal(project, "--help"))
+    assert not colour.search(on_terminal(project, "--help", NO_COLOR="1"))
+    assert "\x1b" not in project.call("audit")
+
+
+def on_terminal(project: TestProject, *arguments: str, **env: str) -> str:
+    """What a command writes where its output is a terminal."""
+    terminal, its_end = pty.openpty()
+    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"} | {"TERM": "xterm-256color", **env}
+    with subprocess.Popen([*TOPLINE, *arguments], cwd=project.folder, stdout=its_end, stderr=its_end, env=environment):
+        os.close(its_end)
+        shown = b""
+        with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+            while piece := os.read(terminal, 65536):
+                shown += piece
+    os.close(terminal)
+    return shown.decode(errors="replace")

@@ -23,6 +23,7 @@ from topline.live.asking import running_engine
 from topline.live.start import databases
 
 LEDGER = "embedded:ledger"
+PATIENCE = 60.0  # seconds for which the shop may not answer
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
@@ -75,8 +76,7 @@ def _run(project: Project, generator: Generator, stop: Stop, real: Callable[[str
     if stop():
         return True
     with _engine(project) as running:
-        running.run(stop, until_idle=True)
-        running.require_healthy()
+        running.run_until_idle(stop, PATIENCE)
         final_rankings(running)
         _print_kinds(generator)
         return _proven(project, running, real)

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from topline.cli.output import out, print_json
 from topline.cli.running import Session, Stop, session
@@ -10,19 +11,31 @@ from topline.cli.watching import rebuild_progress, watched
 from topline.config import Project
 
 
-def run_engine(project: Project, *, until_idle: bool, strict: bool, take_over: bool, as_json: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """How to run. `patience`: seconds for which, until idle, a source may be silent."""
+
+    until_idle: bool
+    patience: float
+    strict: bool
+    take_over: bool
+    as_json: bool
+
+
+def run_engine(project: Project, wishes: Wishes) -> int:
     """The exit code: 130 after Ctrl-C; 1 with `strict` and new dead letters. WorkError where not all work was done."""
     stop = Stop()
-    with stop.on_signals(), _session(project, take_over, quiet=as_json) as running:
-        with watched(running, plain=as_json):
-            running.run(stop, until_idle=until_idle)
+    with stop.on_signals(), _session(project, wishes.take_over, quiet=wishes.as_json) as running:
+        with watched(running, plain=wishes.as_json):
+            if wishes.until_idle:
+                running.run_until_idle(stop, wishes.patience)
+            else:
+                running.run(stop)
         summary = _summary(running)
-        if until_idle and not stop():
-            running.require_healthy()
-    _report(summary, as_json)
+    _report(summary, wishes.as_json)
     if stop.signal == signal.SIGINT:
         return 130
-    return 1 if strict and summary["dead letters"] else 0
+    return 1 if wishes.strict and summary["dead letters"] else 0
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -18,7 +18,7 @@ from topline.live.commands import Commands
 from topline.live.start import Started, started
 from topline.results import Commands as Inbox
 from topline.results import Reader, StatusWriter
-from topline.sources.reader import Status
+from topline.sources.reader import ReaderState, Status
 
 
 class Stop:
@@ -53,6 +53,27 @@ class Stop:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
 
 
+class Patience:
+    """Watches for a source that does not answer for `seconds` on end; `tired` names it, once it is so."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._failing: dict[str, float] = {}
+        self._next_look = 0.0
+        self.tired = ""
+
+    def look(self, states: Mapping[str, ReaderState]) -> bool:
+        """Called each turn; looks four times a second. True once a source is given up."""
+        now = time.monotonic()
+        if now >= self._next_look:
+            self._next_look = now + 0.25
+            retrying = {name: state for name, state in states.items() if state.status is Status.RETRYING}
+            self._failing = {name: self._failing.get(name, now) for name in retrying}
+            lost = [name for name, since in self._failing.items() if now - since >= self._seconds]
+            self.tired = "\n".join(f"source {name} does not answer: {retrying[name].error}" for name in lost)
+        return bool(self.tired)
+
+
 @dataclass(frozen=True)
 class Session:
     """An engine that is ready to run, its API's address, and a reader of what it publishes."""
@@ -63,8 +84,18 @@ class Session:
     reader: Reader
     url: str
 
-    def run(self, stop: Callable[[], bool], *, until_idle: bool = False) -> None:
-        self.started.engine.run(stop, self.attendant.turn, until_idle=until_idle)
+    def run(self, stop: Callable[[], bool]) -> None:
+        self.started.engine.run(stop, self.attendant.turn)
+
+    def run_until_idle(self, stop: Callable[[], bool], patience: float) -> None:
+        """WorkError where work is left undone, other than by `stop`: a source or model halted, a source never answered."""
+        watcher = Patience(patience)
+        engine = self.started.engine
+        engine.run(lambda: stop() or watcher.look(engine.machinery.readers.states), self.attendant.turn, until_idle=True)
+        if watcher.tired:
+            raise WorkError(watcher.tired)
+        if not stop():
+            self.require_healthy()
 
     def require_healthy(self) -> None:
         """WorkError naming each source that halted and each model that stands still: the run did not do all its work."""

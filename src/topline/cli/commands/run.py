@@ -17,6 +17,9 @@ def run(
     until_idle: Annotated[
         bool, typer.Option("--until-idle", help="End once all that the sources hold now is published (backfills, cron).")
     ] = False,
+    patience: Annotated[
+        float, typer.Option(min=0, help="With --until-idle: seconds for which a source may not answer, before it is an error.")
+    ] = 60.0,
     strict: Annotated[bool, typer.Option("--strict", help="With dead letters in this run, exit 1.")] = False,
     take_over: Annotated[
         bool, typer.Option("--take-over", help="Become the writer of result tables that another state wrote; republish all.")
@@ -29,10 +32,10 @@ def run(
     Example: `topline run --until-idle --strict`
     """
     from topline.cli.opening import open_project
-    from topline.cli.run import run_engine
+    from topline.cli.run import Wishes, run_engine
 
     loaded = open_project(project, overrides)
-    raise typer.Exit(run_engine(loaded, until_idle=until_idle, strict=strict, take_over=take_over, as_json=as_json))
+    raise typer.Exit(run_engine(loaded, Wishes(until_idle, patience, strict, take_over, as_json)))
 
 
 def serve(project: ProjectDir = HERE, overrides: Overrides = None, as_json: AsJson = False) -> None:
