@@ -36,11 +36,11 @@ class AggregateOperator(Operator):
         keys = [delta.columns[place] for place in self._group]
         groups = group_rows(keys, len(delta))
         rows, old = self._open(take(keys, groups.first))
-        lost = self._results(rows[old])
+        lost = self.results(rows[old])
         self.rows_read += len(lost[0])
         self._fold(delta, measures.Touched(rows, groups, delta.weights))
         filled = self._counts()[rows] != 0
-        gained = self._results(rows[filled])
+        gained = self.results(rows[filled])
         self._store.remove(rows[~filled])
         return _changed(lost, gained, old, filled)
 
@@ -66,7 +66,16 @@ class AggregateOperator(Operator):
             self.rows_read += measure.rows_read - before
             place += len(measure.blank)
 
-    def _results(self, rows: Ints) -> list[Ints]:
+    def find(self, keys: Sequence[Ints]) -> Ints:
+        """The number of each group's row, -1 where there is none."""
+        return self._store.find(keys)
+
+    def numbers(self) -> Ints:
+        """Of all groups' rows."""
+        return self._store.rows()
+
+    def results(self, rows: Ints) -> list[Ints]:
+        """What these groups' rows say, in the columns' order."""
         state = self._store.take(rows)
         results, place = state[: len(self._group)], len(self._group) + 1
         for measure in self._measures:

@@ -19,12 +19,12 @@ from topline.live.interner import Interner
 from topline.live.join import JoinOperator
 from topline.live.operator import Operator, UnionOperator, places
 from topline.live.pruning import inputs, physical
-from topline.live.published import Published
+from topline.live.published import Published, PublishedGroups
 from topline.live.question import connect
 from topline.live.select import SelectOperator
 from topline.live.tables import Table
 from topline.live.topn import TopNOperator
-from topline.models.plan import Aggregate, Join, Node, ProjectPlan, Scan, Select, TopN, Union
+from topline.models.plan import Aggregate, Join, ModelPlan, Node, ProjectPlan, Scan, Select, TopN, Union
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +64,16 @@ class Dataflow:
         self._tables = {name: Table(schema, self._interner) for name, schema in plan.tables.items()}
         self._nodes, self._roots = physical(plan)
         self._operators = [_operator(node, self._interner, self._connection) for node in self._nodes]
-        self._published = {
-            name: Published(model.schema, self._interner) for name, model in plan.models.items() if model.published
-        }
-        self._halted: dict[str, str] = {}
         self._number = {node: number for number, node in enumerate(self._nodes)}
+        self._published = {name: self._publication(model) for name, model in plan.models.items() if model.published}
+        self._halted: dict[str, str] = {}
         self._dead: set[Node] = set()
+
+    def _publication(self, model: ModelPlan) -> Published:
+        operator = self._operators[self._number[self._roots[model.name]]]
+        if isinstance(operator, AggregateOperator) and PublishedGroups.fits(model.schema, operator):
+            return PublishedGroups(model.schema, self._interner, operator)
+        return Published(model.schema, self._interner)
 
     @property
     def halted(self) -> dict[str, str]:

@@ -6,11 +6,14 @@ import numpy as np
 import pyarrow as pa
 
 from topline.errors import ModelHalted
+from topline.live.aggregate import AggregateOperator
 from topline.live.arrays import NULL, Array, Arrays, Ints, group_rows, nest, take, unnest
 from topline.live.codec import decode, describe, encode
 from topline.live.delta import Delta
 from topline.live.interner import Interner
+from topline.live.operator import Operator
 from topline.live.rowstore import RowStore
+from topline.models.plan import Aggregate
 from topline.schema import TableSchema
 
 CHUNK = 65_536  # rows of a chunk of `all_rows`
@@ -46,8 +49,11 @@ class Published:
         fresh = take(columns, gained)
         self._check_key(fresh, delta.weights[gained])
         self._store.add(fresh)
+        return self._touched(columns, len(delta))
+
+    def _touched(self, columns: list[Ints], count: int) -> pa.Table:
         keys = columns[: self._key]
-        keys = take(keys, group_rows(keys, len(delta)).first)
+        keys = take(keys, group_rows(keys, count).first)
         return decode(keys, [self.schema.columns[place] for place in self._order[: self._key]], self._interner)
 
     def _check_nulls(self, columns: list[Ints]) -> None:
@@ -93,19 +99,62 @@ class Published:
     def rows(self, keys: pa.Table) -> pa.Table:
         """The current rows of these keys (columns named as the key's); a key that is not there is absent."""
         columns = [self.schema.columns[place] for place in self._order[: self._key]]
-        rows = self._store.find(encode(keys, columns, self._interner, add=False))
+        rows = self._find(encode(keys, columns, self._interner, add=False))
         return self._decode(rows[rows >= 0])
 
     def all_rows(self) -> Iterator[pa.Table]:
-        rows = self._store.rows()
+        rows = self._numbers()
         for start in range(0, len(rows), CHUNK):
             yield self._decode(rows[start : start + CHUNK])
 
     def _decode(self, rows: Ints) -> pa.Table:
-        return decode(self._outward(self._store.take(rows)), self.schema.columns, self._interner)
+        return decode(self._outward(self._columns(rows)), self.schema.columns, self._interner)
+
+    def _find(self, keys: list[Ints]) -> Ints:
+        return self._store.find(keys)
+
+    def _numbers(self) -> Ints:
+        return self._store.rows()
+
+    def _columns(self, rows: Ints) -> list[Ints]:
+        return self._store.take(rows)
 
     def arrays(self) -> dict[str, Array]:
         return nest(store=self._store)
 
     def restore(self, arrays: Arrays) -> None:
         unnest(arrays, store=self._store)
+
+
+class PublishedGroups(Published):
+    """A model that is an aggregate with its groups as the key: the aggregate's own rows are read, not kept once more."""
+
+    def __init__(self, schema: TableSchema, interner: Interner, aggregate: AggregateOperator) -> None:
+        super().__init__(schema, interner)
+        self._aggregate = aggregate
+        names = [column.name for column in aggregate.node.columns]
+        self._places = [names.index(schema.names[place]) for place in self._order]
+        self._groups = [schema.key.index(name) for name in names[: self._key]]
+
+    @classmethod
+    def fits(cls, schema: TableSchema, operator: Operator) -> bool:
+        node = operator.node
+        return isinstance(node, Aggregate) and len(schema.key) == len(node.group_by) and set(schema.key) == set(node.group_by)
+
+    def __len__(self) -> int:
+        return self._aggregate.state_rows
+
+    def fold(self, delta: Delta) -> pa.Table:
+        columns = [delta.columns[place] for place in self._order]
+        self._check_nulls(columns)
+        return self._touched(columns, len(delta))
+
+    def _find(self, keys: list[Ints]) -> Ints:
+        return self._aggregate.find([keys[place] for place in self._groups])
+
+    def _numbers(self) -> Ints:
+        return self._aggregate.numbers()
+
+    def _columns(self, rows: Ints) -> list[Ints]:
+        results = self._aggregate.results(rows)
+        return [results[place] for place in self._places]

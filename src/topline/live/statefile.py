@@ -12,7 +12,7 @@ import numpy as np
 from topline.errors import StateError
 from topline.live.arrays import Array
 
-FORMAT = 4  # of the state's arrays; another number is refused
+FORMAT = 5  # of the state's arrays; another number is refused
 _HEADER = "header"
 
 
