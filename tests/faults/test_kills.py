@@ -11,11 +11,16 @@ import pytest
 
 from tests.polling import until
 from tests.project import TestProject, embedded_dsn, new_project
+from topline.config import load_project
 from topline.embedded import EmbeddedPostgres
 from topline.generate import Generator, Options, compare
+from topline.live.audit import audit_results
+from topline.live.start import load_plan
+from topline.log import LogReader
+from topline.results import Snapshot
 
 POINTS = ["folded", "append:before-commit", "append:after-commit@2", "logged", "published", "checkpoint:before-note"]
-
+MORE = [f"{point.partition('@')[0]}@{passes}" for point in POINTS[:-1] for passes in (3, 7, 20)]
 
 AFTER = """sale_id,sold_at,country,region,city,salesman_id,salesman_name,amount,currency
 after-1,2026-01-02,Italy,Lazio,Roma,1,Ada,1.00,EUR
@@ -63,15 +68,24 @@ def stream(project: TestProject) -> Iterator[Stream]:
 
 
 @pytest.mark.parametrize("where", POINTS)
-def test_killed_at_a_point_of_the_commit_it_goes_on_exactly(project: TestProject, stream: Stream, where: str) -> None:
+def test_killed_at_a_point_of_the_commit_it_leaves_a_whole_epoch(project: TestProject, stream: Stream, where: str) -> None:
+    """Each start is the recovery from the kill before it. What is published is exact at once, not only after a recovery."""
     process = project.start("run", env={"TOPLINE_TEST_KILL_AT": where})
     assert process.wait(60) == -signal.SIGKILL, project.output()
+    require_audited(project)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("where", MORE)
+def test_killed_at_a_later_pass_of_a_point_it_leaves_a_whole_epoch(project: TestProject, stream: Stream, where: str) -> None:
+    test_killed_at_a_point_of_the_commit_it_leaves_a_whole_epoch(project, stream, where)
     survives(project)
 
 
-def test_killed_at_random_instants_it_goes_on_exactly(project: TestProject, stream: Stream) -> None:
+@pytest.mark.parametrize("seed", [4, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(5, 10))])
+def test_killed_at_random_instants_it_leaves_a_whole_epoch(project: TestProject, stream: Stream, seed: int) -> None:
     """The whole process group dies, mostly in the middle of something: a stream of sales goes on all the while."""
-    instants = random.Random(4)
+    instants = random.Random(seed)
     for _ in range(3):
         process = project.start("run")
         engine = project.folder / ".topline" / "engine.json"
@@ -80,7 +94,7 @@ def test_killed_at_random_instants_it_goes_on_exactly(project: TestProject, stre
         os.killpg(process.pid, signal.SIGKILL)
         process.wait(10)
         engine.unlink(missing_ok=True)
-    survives(project)
+        require_audited(project)
 
 
 def test_after_all_kills_the_ledger_agrees(project: TestProject, stream: Stream) -> None:
@@ -105,6 +119,20 @@ def test_results_and_source_killed_together_come_back_and_the_engine_goes_on(pro
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0, project.output()
     survives(project)
+
+
+def require_audited(project: TestProject) -> None:
+    """In this process: what PostgreSQL shows is the truth as of the epoch that it names."""
+    loaded = load_project(project.folder)
+    plan = load_plan(loaded)
+    published = {name: model.schema for name, model in plan.models.items() if model.published}
+    with (
+        LogReader.open(loaded.state_dir, loaded.config.project) as log,
+        log.pin(),
+        Snapshot(embedded_dsn(project, "topline"), "topline", published) as snapshot,
+    ):
+        epochs = {name: epoch for name, epoch in snapshot.epochs.items() if epoch}
+        assert [one for one in audit_results(log, plan, epochs, snapshot.rows) if not one.equal] == []
 
 
 def survives(project: TestProject) -> None:
