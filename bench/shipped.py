@@ -81,10 +81,10 @@ def main(sales: int) -> None:
     for size, repeats in ((100_000, 3), (1_000, 30), (1, 100)):
         made = [changes(schema, events(sales + number * size, size, number), number) for number in range(repeats)]
         timed(f"batches of {size:,}", dataflow, made)
-    total = sum(size.bytes for size in dataflow.state())
-    for part in sorted(dataflow.state(), key=lambda size: -size.bytes):
-        print(f"  {part.description:<30} {part.rows:>12,} rows {part.bytes / sales:8.1f} bytes a sale")
-    print(f"{total / dataflow.table_count(TABLE):.0f} bytes of state a sale")
+    held = dataflow.table_count(TABLE)
+    for part in sorted((size for size in dataflow.state() if size.rows), key=lambda size: -size.bytes):
+        print(f"  {part.description:<30} {part.rows:>12,} rows {part.bytes / held:8.1f} bytes a sale")
+    print(f"{sum(size.bytes for size in dataflow.state()) / held:.0f} bytes of state a sale, {held:,} sales")
     dataflow.close()
 
 
