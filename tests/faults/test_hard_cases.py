@@ -148,6 +148,26 @@ def test_a_transaction_cut_off_amid_its_parts_is_folded_once_and_whole(made: Wor
     made.require_exact()
 
 
+def test_a_key_declared_anew_holds_its_table_until_it_is_read_again(made: World) -> None:
+    rest = ("2026-03-29", "Italy", "Lazio", "Roma")
+    made.inbox.write("a.csv", [("b1", *rest, "s", "Ada", "1.00", "EUR"), ("b2", *rest, "", "", "2.00", "EUR")])
+    made.open()
+    made.catch_up()
+    made.close()
+    sources = made.folder / "models" / "live" / "sources.yml"
+    sources.write_text(sources.read_text().replace("key: [sale_id]", "key: [sale_id, salesman_id]"))
+    made.open()
+    assert "topline resync branches.sales" in made.engine.holds.tables["branches.sales"]
+    made.resync("branches.sales")
+    made.turn_until(lambda: made.engine.machinery.log.letters.count() == 1, "the row without the new key is a dead letter")
+    for _ in range(2):
+        made.turn_until(made.is_still, "all is published")
+        made.require_audited()
+        assert list(made.sales()) == ["b1"]
+        made.close()
+        made.open()
+
+
 def test_a_restored_backup_of_the_results_is_noticed_and_published_anew(made: World) -> None:
     place(made, "before")
     made.open()

@@ -77,6 +77,9 @@ def test_a_column_that_models_want_later_comes_with_a_resync(project: TestProjec
     sources.write_text(wanted)
     shown = project.run("run", "--until-idle", expect=1)
     assert "topline resync shop.orders" in shown
+    place(project, "shape-4")
+    assert "topline resync shop.orders" in project.run("run", "--until-idle", expect=1)
+    assert results(project, DAY) == [("61.0000",)]
     project.run("resync", "shop.orders")
     project.run("run", "--until-idle")
     project.run("audit", "--sources")
