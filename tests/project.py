@@ -13,6 +13,7 @@ from typing import Any
 
 from typer.testing import CliRunner
 
+from tests.conftest import discard
 from topline.cli.main import app
 from topline.embedded import EmbeddedPostgres
 from topline.errors import ToplineError
@@ -72,6 +73,7 @@ class TestProject:
         server = EmbeddedPostgres(self.folder / ".topline")
         with server:
             yield server
+            discard(server)
         shutil.rmtree(server.place, ignore_errors=True)
 
     def password(self) -> str:

@@ -184,16 +184,21 @@ def test_init_refuses_a_folder_with_something_in_it(tmp_path: Path) -> None:
     assert "not empty" in TestProject(tmp_path).call("init", str(tmp_path), expect=2)
 
 
+def beside(project: TestProject, folder: Path, *settings: str) -> TestProject:
+    """Another project that publishes to the same database, and reads the same shop by a slot of its own."""
+    results, shop = (embedded_dsn(project, name, secret=False) for name in ("topline", "shop"))
+    dsns = (f"TOPLINE_RESULTS__DSN={results}", f"TOPLINE_SOURCES__SHOP__DSN={shop}", f"PASSWORD={project.password()}")
+    names = ("TOPLINE_SOURCES__SHOP__SLOT=beside", "TOPLINE_SOURCES__SHOP__PUBLICATION=beside")
+    return new_project(folder, [*dsns, *names, *settings])
+
+
 def test_another_state_may_not_write_the_results_until_it_takes_over(project: TestProject, tmp_path: Path) -> None:
-    other = new_project(tmp_path / "other", [f"TOPLINE_RESULTS__DSN={embedded_dsn(project, 'topline', secret=False)}"])
-    env = {"PASSWORD": project.password()}
-    with other.server():
-        other.call("generate", "--count", "10", env=env)
-        assert "--take-over" in other.call("check", expect=2, env=env)
-        assert "--take-over" in other.call("run", "--until-idle", expect=1, env=env)
-        other.call("run", "--until-idle", "--take-over", env=env)
-        other.call("audit", env=env)
-        assert "no faults" in other.call("check", env=env)
+    other = beside(project, tmp_path / "other")
+    assert "--take-over" in other.call("check", expect=2)
+    assert "--take-over" in other.call("run", "--until-idle", expect=1)
+    other.call("run", "--until-idle", "--take-over")
+    other.call("audit")
+    assert "no faults" in other.call("check")
     assert "--take-over" in project.call("run", "--until-idle", expect=1)
     project.call("run", "--until-idle", "--take-over")
     project.call("audit")
@@ -276,12 +281,11 @@ def test_an_engine_that_was_killed_is_not_running_and_the_next_one_goes_on(proje
     project.call("audit")
 
 
-def test_before_the_first_run_every_command_says_what_to_do(tmp_path: Path) -> None:
-    fresh = new_project(tmp_path / "fresh")
-    with fresh.server():
-        assert fresh.json("status")["summary"]["engine"] == "not running"
-        for command in (["audit"], ["why", "sales", "shop", "x"], ["dead-letters", "list"], ["rejected"]):
-            assert "`topline run" in fresh.call(*command, expect=1)
+def test_before_the_first_run_every_command_says_what_to_do(project: TestProject, tmp_path: Path) -> None:
+    fresh = beside(project, tmp_path / "fresh", "TOPLINE_RESULTS__SCHEMA=fresh")
+    assert fresh.json("status")["summary"]["engine"] == "not running"
+    for command in (["audit"], ["why", "sales", "shop", "x"], ["dead-letters", "list"], ["rejected"]):
+        assert "`topline run" in fresh.call(*command, expect=1)
 
 
 def test_a_terminal_gets_a_bar_and_colours_unless_they_are_not_wanted(project: TestProject) -> None:
