@@ -57,6 +57,8 @@ def test_a_sum_that_overflowed_runs_again_after_its_correction_and_a_restart(mad
     place(made, "huger", HUGE)
     made.turn_until(lambda: halted(made), "the model halts")
     place(made, "meanwhile", "5.00")
+    made.turn_until(lambda: made.engine.caught_up() and "5.00" in prices(made), "the other models are published")
+    made.require_audited()
     made.shop.execute("UPDATE order_items SET unit_price = 1 WHERE unit_price > 99")
     made.turn_until(lambda: "1" in prices(made), "the tables go on")
     assert max(totals(made)) < 10**14

@@ -47,7 +47,7 @@ def show_why(folder: Path, model: str, key: list[str], *, as_json: bool) -> int:
         raise UsageError(f"no model is named {model!r}; there are {', '.join(plan.models)}")
     wanted = explain_key(plan.models[model].schema, key)
     with LogReader.open(loaded.state_dir, loaded.config.project) as log, log.pin():
-        connection = truth(log, plan, log.complete_epoch, models=False)
+        connection = truth(log, plan, log.complete_epoch)
         found, contributions = trace(connection, plan, model, wanted)
         rows = {part.table: locate(log, plan, part, _kind(loaded, part.table)) for part in contributions}
     results = found.to_pylist()

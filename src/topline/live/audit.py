@@ -1,6 +1,6 @@
 """The audit: the models' original SQL, run by DuckDB over the log's tables, compared with the rows in PostgreSQL."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import duckdb
@@ -43,19 +43,32 @@ def audit_results(
     Epochs and rows must come from one snapshot of the results database.
     """
     for epoch in sorted(set(epochs.values())):
-        connection = truth(reader, plan, epoch)
-        for name in (name for name in plan.models if epochs.get(name) == epoch):
+        names = [name for name in plan.models if epochs.get(name) == epoch]
+        connection = truth(reader, plan, epoch, _with_inputs(plan, names))
+        for name in names:
             yield _compare_model(connection, plan.models[name], epoch, rows(name))
         connection.close()
 
 
-def truth(reader: LogReader, plan: ProjectPlan, epoch: int, *, models: bool = True) -> duckdb.DuckDBPyConnection:
-    """A DuckDB connection in which tables (as of `epoch`) and, if asked for, models (their original SQL) are relations."""
+def truth(reader: LogReader, plan: ProjectPlan, epoch: int, models: Collection[str] = ()) -> duckdb.DuckDBPyConnection:
+    """A DuckDB connection in which tables (as of `epoch`) and `models` (their original SQL) are relations.
+
+    `models` holds what its members read, too. One that is halted need not be there: its SQL may fail at this epoch.
+    """
     connection = reader.connect_duckdb(plan.tables, epoch)
     connection.execute("SET TimeZone = 'UTC'")
-    for name, model in plan.models.items() if models else ():
-        connection.execute(f"CREATE TEMP TABLE {quoted(name)} AS SELECT * FROM ({model.sql_duckdb})")
+    for name in (name for name in plan.models if name in models):
+        connection.execute(f"CREATE TEMP TABLE {quoted(name)} AS SELECT * FROM ({plan.models[name].sql_duckdb})")
     return connection
+
+
+def _with_inputs(plan: ProjectPlan, names: Collection[str]) -> set[str]:
+    """These models and all that they read."""
+    found = set(names)
+    for name in reversed(list(plan.models)):  # from the last in topological order to the first: one pass reaches all
+        if name in found:
+            found.update(plan.models[name].depends_on)
+    return found
 
 
 def _compare_model(connection: duckdb.DuckDBPyConnection, model: ModelPlan, epoch: int, chunks: Iterable[pa.Table]) -> Compared:
