@@ -127,6 +127,11 @@ def test_a_letter_is_replayed_after_a_fix_and_twice_changes_nothing(project: Tes
     project.call("audit")
 
 
+def test_a_letter_that_is_not_there_is_a_usage_error(project: TestProject) -> None:
+    for command in ("show", "replay"):
+        assert "there is no dead letter 99999" in project.call("dead-letters", command, "99999", expect=2)
+
+
 def test_rejected_sales_are_shown_with_reason_and_text(project: TestProject) -> None:
     rows = project.json("rejected")
     assert rows

@@ -11,6 +11,7 @@ from topline.errors import UsageError
 from topline.live.asking import ask
 from topline.live.commands import REPLAY, RESYNC
 from topline.live.start import load_plan
+from topline.log import LogReader
 
 
 def resync_target(folder: Path, target: str, *, as_json: bool) -> None:
@@ -23,7 +24,12 @@ def resync_target(folder: Path, target: str, *, as_json: bool) -> None:
 
 
 def replay_letters(folder: Path, numbers: list[int], *, as_json: bool) -> None:
-    _ask(open_project(folder), REPLAY, {"letters": numbers}, as_json=as_json)
+    """Read letters again. UsageError for a number that is none."""
+    project = open_project(folder)
+    with LogReader.open(project.state_dir, project.config.project) as log:
+        for number in numbers:
+            log.letters.get(number)
+    _ask(project, REPLAY, {"letters": numbers}, as_json=as_json)
 
 
 def _ask(project: Project, kind: str, arguments: Mapping[str, Any], *, as_json: bool) -> None:

@@ -56,15 +56,16 @@ class Stop:
 class Patience:
     """Watches for a source that does not answer for `seconds` on end; `tired` names it, once it is so."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._seconds = seconds
+        self._clock = clock
         self._failing: dict[str, float] = {}
-        self._next_look = 0.0
+        self._next_look = clock()
         self.tired = ""
 
     def look(self, states: Mapping[str, ReaderState]) -> bool:
         """Called each turn; looks four times a second. True once a source is given up."""
-        now = time.monotonic()
+        now = self._clock()
         if now >= self._next_look:
             self._next_look = now + 0.25
             retrying = {name: state for name, state in states.items() if state.status is Status.RETRYING}
