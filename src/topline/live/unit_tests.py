@@ -47,6 +47,8 @@ def _run(test: UnitTest, plan: ProjectPlan, way: str, batches: Batches) -> Outco
     try:
         for batch in batches:
             dataflow.apply(batch)
+        if test.model in dataflow.halted:
+            return Outcome(test.name, test.model, way, (), (f"halted: {dataflow.halted[test.model]}",))
         schema = plan.models[test.model].schema
         found = pa.concat_tables([schema.arrow.empty_table(), *dataflow.all_rows(test.model)])
     finally:

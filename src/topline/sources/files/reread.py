@@ -40,9 +40,11 @@ def reread(letter: DeadLetter, shape: FileShape, root: Path) -> TableChanges | D
     """
     try:
         data = b"".join(spill.original(letter.raw, shape.state_dir))
-        if data.startswith(_GZIP):
+        packed = data.startswith(_GZIP)
+        if packed:
             data = gzip.decompress(data)
-        reading = Reading(_with_header(letter, shape, root), _Held(data), _file(letter), letter.position.lo)
+        shape = shape if packed else _with_header(letter, shape, root)
+        reading = Reading(shape, _Held(data), _file(letter), letter.position.lo)
         chunks = list(reading.chunks())
     except (StateError, TransientError, BrokenContent, ValueError, OSError, EOFError, zlib.error) as error:
         return replace(letter, reason=str(error))
@@ -60,9 +62,9 @@ def _file(letter: DeadLetter) -> str:
 
 
 def _with_header(letter: DeadLetter, shape: FileShape, root: Path) -> FileShape:
-    """The shape to read the letter with: one that begins at line 1 or holds a packed file brings its own header."""
+    """The shape to read the letter with: one that begins at line 1 brings its own header, as a packed file does."""
     settings = shape.settings
-    if settings.format != "csv" or settings.header is not True or letter.position.lo == 1 or letter.raw.startswith(_GZIP):
+    if settings.format != "csv" or settings.header is not True or letter.position.lo == 1:
         return shape
     try:
         header = header_in(root / _file(letter), shape)
