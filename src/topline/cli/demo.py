@@ -133,6 +133,7 @@ def run_generator(project: Project, stream: Stream, *, as_json: bool) -> int:
     with Stop().on_signals() as stop, databases(project) as real:
         generator = _generator(project, real, stream)
         generator.prepare()
+        err.print(f"writing sales to {_inbox(project)} and to the shop's database; Ctrl-C stops", markup=False, soft_wrap=True)
         generator.start()
         while generator.running and not stop.wait(0.1):
             pass
