@@ -87,7 +87,7 @@ class HostileSource:
         self.name = "origin"
         self._origin, self._sin = origin, sin
         self._at, self._end, self._closes = Position(0, 0), 0, 0
-        self._open = False
+        self._open, self._place = False, (0, 0)  # `_place`: (transaction, how many of its rows were read)
         self._sweep_below = 0
 
     def check(self) -> list[Fault]:
@@ -104,7 +104,7 @@ class HostileSource:
             self._at = self._next_place(self._at)
         self._generation = self._number(resume)
         self._late = self._sin is Sin.DOUBLES_WITH_NEW_POSITIONS and self._at > (0, 0)
-        self._end, self._open = len(self._origin.log), True
+        self._end, self._open, self._place = len(self._origin.log), True, (0, 0)
 
     def _number(self, resume: Resume) -> int:
         """Each resync moves all positions up, as a re-read file's generation does."""
@@ -174,8 +174,7 @@ class HostileSource:
         return batch
 
     def _done_of(self, number: int) -> int:
-        place = getattr(self, "_place", (0, 0))
-        return place[1] if place[0] == number else 0
+        return self._place[1] if self._place[0] == number else 0
 
     def _doubled(self) -> SourceBatch | None:
         """Old changes once more, as if they were new."""

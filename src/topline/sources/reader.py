@@ -85,10 +85,10 @@ class Reader:
         self._in_hand = 0  # batches that were given out, and are not known to be in the log
         self._opening = 0
         self._refused = ""
-        self._before = after
+        self._before: threading.Thread | None = None if after is None else after._thread
         self._stopping = threading.Event()
         self._state = ReaderState()
-        self._thread = threading.Thread(target=self._run, name=f"source-{self.name}", daemon=True)
+        self._thread: threading.Thread = threading.Thread(target=self._run, name=f"source-{self.name}", daemon=True)
 
     @property
     def state(self) -> ReaderState:
@@ -143,11 +143,6 @@ class Reader:
         self._drop()
         self._set(Status.HALTED, reason)
 
-    def join(self) -> None:
-        """Wait until the source is closed."""
-        if self._thread.ident is not None:
-            self._thread.join()
-
     def ask_to_stop(self) -> None:
         self._stopping.set()
         with self._changed:
@@ -167,9 +162,8 @@ class Reader:
             self._rows = self._in_hand = 0
 
     def _run(self) -> None:
-        if self._before is not None:
+        if self._before is not None and self._before.is_alive():
             self._before.join()
-            self._before = None
         try:
             while not self._stopping.is_set():
                 try:
@@ -193,13 +187,10 @@ class Reader:
             self._set(Status.RUNNING, progress=self.source.progress())
             if batch is not None:
                 self._put(batch)
-            self._note_end(self.source.reached_end())
-
-    def _note_end(self, at_end: bool) -> None:
-        if at_end and self._end is None:
-            with self._changed:
-                self._end = self._put_batches
-                self._changed.notify_all()
+            if self._end is None and self.source.reached_end():
+                with self._changed:
+                    self._end = self._put_batches
+                    self._changed.notify_all()
 
     def _put(self, batch: SourceBatch) -> None:
         """Queue a batch once there is room. Meanwhile the source is told what is committed, so that it can stay connected."""
@@ -228,11 +219,7 @@ class Reader:
         retry = datetime.now(UTC) + timedelta(seconds=seconds)
         self._state = replace(self._state, status=Status.RETRYING, error=str(error), attempts=attempts, next_retry=retry)
         self._stopping.wait(seconds)
-        self._wait_for_commits()
-
-    def _wait_for_commits(self) -> None:
-        """Let the log take what was read, so that the source goes on from there."""
-        with self._changed:
+        with self._changed:  # let the log take what was read, so that the source goes on from there
             self._changed.wait_for(lambda: not (self._queue or self._in_hand) or self._stopping.is_set())
 
     def _set(self, status: Status, error: str = "", progress: Progress | None = None) -> None:
@@ -275,14 +262,14 @@ class Readers:
             reader.start()
 
     @contextmanager
-    def paused(self, source: str) -> Iterator[None]:
+    def paused(self, source: str, timeout: float = 10.0) -> Iterator[None]:
         """The source is closed meanwhile, and what it had queued is dropped; then it is opened anew, halted or not.
 
-        TransientError when it does not close in time.
+        TransientError when it does not close within `timeout` seconds; it is opened anew all the same, once it did.
         """
         before = self._readers[source]
         try:
-            if not before.stop():
+            if not before.stop(timeout):
                 raise TransientError(f"the source {source} is busy and did not stop in time: try again")
             yield
         finally:

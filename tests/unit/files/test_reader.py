@@ -1,5 +1,6 @@
 """Given sources that work, fail and break, when their threads run, then the engine gets all, and each state says why not."""
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -9,7 +10,7 @@ from tests.conformance.hostile import HostileSource, ListOrigin, Sin
 from tests.conformance.ledger import Ledger
 from tests.polling import until
 from topline.changes import Position, SourceBatch
-from topline.errors import SourceHalted
+from topline.errors import SourceHalted, TransientError
 from topline.sources.base import Resume, Source
 from topline.sources.reader import Backoff, Reader, Readers, Status
 
@@ -131,6 +132,48 @@ def test_a_paused_source_goes_on_from_the_log_even_after_a_halt(start: Start, or
     until(lambda: readers["origin"].reached_end or readers.queued())
     commit_all(readers, ledger)
     assert ledger.rows == {**ROWS, "last": "x"}
+
+
+def test_a_source_too_busy_to_pause_goes_on_once_it_is_free(start: Start, origin: ListOrigin) -> None:
+    source, ledger = Busy(origin), Ledger()
+    readers = start([source], ledger)
+    until(source.reading.is_set)
+    with pytest.raises(TransientError, match="busy"), readers.paused("origin", timeout=0.05):
+        pass
+    source.free.set()
+    commit_all(readers, ledger)
+    assert ledger.rows == {**ROWS, "last": "x"}
+
+
+class Busy(Recorder):
+    """Reads nothing until it is free."""
+
+    def __init__(self, origin: ListOrigin) -> None:
+        super().__init__(origin)
+        self.reading, self.free = threading.Event(), threading.Event()
+
+    def read(self, max_rows: int, timeout: float) -> SourceBatch | None:
+        self.reading.set()
+        self.free.wait(20)
+        return super().read(max_rows, timeout)
+
+
+def test_a_refused_source_halts_and_gives_nothing_more(start: Start, origin: ListOrigin) -> None:
+    readers = start([Recorder(origin)], Ledger())
+    until(lambda: readers.queued_rows == 11)
+    readers["origin"].refuse("a NULL in the key")
+    assert readers.get(0.3) is None
+    state = readers["origin"].state
+    assert (state.status, state.error) == (Status.HALTED, "a NULL in the key")
+
+
+def test_each_opening_has_a_number_of_its_own(start: Start, origin: ListOrigin) -> None:
+    ledger = Ledger()
+    readers = start([Recorder(origin)], ledger)
+    first = until(lambda: readers.get(1))
+    with readers.paused("origin"):
+        pass
+    assert until(lambda: readers.get(1)).opening > first.opening > 0
 
 
 def test_a_full_queue_holds_the_source_back(start: Start, origin: ListOrigin) -> None:
