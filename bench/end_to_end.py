@@ -6,6 +6,7 @@ python -m bench.end_to_end [SALES] prints one line a stage: events, wall seconds
 import contextlib
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -53,6 +54,7 @@ def project() -> Iterator[Path]:
             generator.prepare()
             generator.stop()
             yield folder
+        shutil.rmtree(server.place, ignore_errors=True)  # as root it lies in /var/tmp
 
 
 def events_of(sales: int, events: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":

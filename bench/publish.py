@@ -4,6 +4,7 @@ python -m bench.publish [--rows 600000] [--repeat 5]
 """
 
 import argparse
+import shutil
 import statistics
 import tempfile
 import time
@@ -57,6 +58,7 @@ def main() -> None:
             shown = f"{statistics.median(taken):8.4f} s (median of {arguments.repeat}; least {min(taken):.4f} s)"
             print(f"{size:>8,} rows merged:   {shown}")
         publisher.close()
+    shutil.rmtree(server.place, ignore_errors=True)  # as root it lies in /var/tmp
 
 
 def _arguments() -> argparse.Namespace:
