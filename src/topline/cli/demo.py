@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from topline.cli.auditing import print_audit, watched_audit
-from topline.cli.making import init_project
+from topline.cli.making import copy_project
 from topline.cli.opening import open_project
 from topline.cli.output import err, out, print_json
 from topline.cli.running import Session, Stop, session
@@ -115,7 +115,7 @@ def _fresh_project(folder: Path, port: int) -> Project:
         if not (folder / ".demo").is_file():
             raise UsageError(f"{folder} exists and is not an earlier demo: name a new folder with --dir")
         _remove(folder)
-    init_project(folder)
+    copy_project(folder)
     (folder / ".demo").write_text("Made by `topline demo`, which removes this folder at its next start.\n")
     return open_project(folder, [f"api.port={port}"])
 

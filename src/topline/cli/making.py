@@ -23,6 +23,16 @@ def shipped_project() -> Path:
 
 
 def init_project(folder: Path, *, as_json: bool = False) -> None:
+    """Copy the shipped project to `folder` and say what comes next. UsageError as `copy_project`."""
+    copy_project(folder)
+    if as_json:
+        print_json({"project": str(folder.resolve())})
+        return
+    out.print(f"made {folder}/: its settings are in topline.yml, its models below models/live/", markup=False)
+    out.print(f"next: cd {folder} && topline check", markup=False)
+
+
+def copy_project(folder: Path) -> None:
     """Copy the shipped project to `folder`, which must not exist or be empty: UsageError."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} exists and is not empty: name a new folder")
@@ -31,11 +41,6 @@ def init_project(folder: Path, *, as_json: bool = False) -> None:
         (folder / "inbox").mkdir(exist_ok=True)
     except OSError as error:
         raise WorkError(f"cannot write {error.filename}: {error.strerror}") from None
-    if as_json:
-        print_json({"project": str(folder.resolve())})
-        return
-    out.print(f"made {folder}/: its settings are in topline.yml, its models below models/live/", markup=False)
-    out.print(f"next: cd {folder} && topline check", markup=False)
 
 
 def show_version(*, as_json: bool) -> None:
