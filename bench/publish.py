@@ -58,7 +58,8 @@ def main() -> None:
             shown = f"{statistics.median(taken):8.4f} s (median of {arguments.repeat}; least {min(taken):.4f} s)"
             print(f"{size:>8,} rows merged:   {shown}")
         publisher.close()
-    shutil.rmtree(server.place, ignore_errors=True)  # as root it lies in /var/tmp
+        place = server.place
+    shutil.rmtree(place, ignore_errors=True)  # as root it lies in /var/tmp
 
 
 def _arguments() -> argparse.Namespace:
