@@ -154,6 +154,8 @@ def test_a_running_engine_answers_and_stops_cleanly(project: TestProject) -> Non
         ready = until(lambda: _get(f"{url}/readyz"), timeout=30)
         assert ready
         assert project.json("status")["summary"]["engine"].startswith("running")
+        steps = until(lambda: project.json("explain", "top_sales_by_city")["state"])
+        assert sum(step["rows"] for step in steps) > 0
         assert "is read anew" in project.call("resync", "branches")
         assert "another" in project.call("run", "--until-idle", expect=1)
         project.call("audit")

@@ -30,10 +30,11 @@ def physical(plan: ProjectPlan) -> Physical:
     kept = {late[node] for node in published}
     slim = _rebuilt(nodes, _Slim(nodes, kept))
     final = {name: slim[late[root]] for name, root in roots.items()}
-    return Physical(_behind(final.values()), final)
+    return Physical(behind(final.values()), final)
 
 
-def _behind(roots: Iterable[Node]) -> tuple[Node, ...]:
+def behind(roots: Iterable[Node]) -> tuple[Node, ...]:
+    """The roots and all that they read, inputs first."""
     seen: dict[Node, None] = {}
 
     def visit(node: Node) -> None:

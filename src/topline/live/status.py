@@ -36,6 +36,7 @@ def _details(engine: Engine) -> dict[str, Any]:
         "held_tables": dict(engine.holds.tables),
         "halted_models": dict(engine.holds.models),
         "rejected": engine.rejected(),
+        "state": [list(size) for size in machinery.dataflow.state()],
     }
 
 
