@@ -20,6 +20,7 @@ class Branches:
         self._seen: set[str] = set()
         self._read: dict[str, tuple[list[Row], bool]] = {}  # file -> the rows of its last version, and whether it is clean
         self._times: dict[str, int] = {}
+        self._gone: set[str] = set()
         self._clock = 1_700_000_000
         self.log: list[str] = []
 
@@ -45,9 +46,15 @@ class Branches:
     def remove(self, name: str) -> None:
         self.log.append(f"remove {name}")
         (self._folder / name).unlink()
+        self._gone.add(name)
+        self._retract_gone()
+
+    def _retract_gone(self) -> None:
+        """Not while every file is gone: a folder that is not mounted looks like that."""
         if self._retract and self.files():
-            self._drop(lambda _, owner: owner == name)
-            self._seen.discard(name)
+            gone, self._gone = self._gone, set()
+            self._drop(lambda _, owner: owner in gone)
+            self._seen -= gone
 
     def tear(self, name: str, rows: list[Row]) -> None:
         """The file as a writer that was interrupted leaves it: cut in the last row, which is a dead letter then."""
@@ -79,6 +86,8 @@ class Branches:
         fresh.write_text(text)
         os.utime(fresh, (self._clock, self._clock))
         fresh.rename(self._folder / name)
+        self._gone.discard(name)
+        self._retract_gone()
 
     def _drop(self, doomed: Callable[[str, str], bool]) -> None:
         for key in [key for key, (owner, _) in self._rows.items() if doomed(key, owner)]:
