@@ -35,8 +35,8 @@ INSERT INTO salesmen SELECT 's' || n, 'Name ' || n FROM generate_series(0, 39) n
 
 
 def main(rate: int, probes: int) -> None:
-    with project() as folder:
-        shop = EmbeddedPostgres(folder / ".topline").dsn("shop")
+    with project() as folder, EmbeddedPostgres(folder / ".topline") as server:
+        shop = server.dsn("shop")
         with psycopg.connect(shop, autocommit=True) as connection:
             connection.execute(MASTER.replace("%%", "%"))
             connection.execute("INSERT INTO salesmen SELECT 'probe' || n, 'Probe' FROM generate_series(1, %s) n", (probes,))
