@@ -360,3 +360,17 @@ def test_a_transaction_that_stays_open_delays_the_copy_with_a_clear_message(orde
     replica = orders.replica()
     catch_up(orders.source(), replica)
     assert ids(replica) == [1, 2, 3, 4]
+
+
+def test_a_copy_that_was_read_but_never_committed_does_not_move_the_slot(orders: Shop) -> None:
+    """What a crash throws away must still be in the slot: the stream behind the copy begins later than what is committed."""
+    source, replica = orders.caught_up()
+    source.close()
+    orders.run("INSERT INTO orders VALUES (4, 'Bari', 1, NULL)")
+    stood = orders.value(f"SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '{orders.slot}'")
+    again = orders.source()
+    again.open(Resume(replica.positions, {**replica.memory, **{k: v for k, v in resync_memory("orders").items() if v}}))
+    until(lambda: again.read(1000, 0.05) is None and again.reached_end(), timeout=20)
+    again.close()
+    moved = orders.value(f"SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '{orders.slot}'")
+    assert moved == stood

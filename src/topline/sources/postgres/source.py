@@ -86,7 +86,7 @@ class PostgresSource:
     def _begin(self, stream: Stream) -> SourceBatch:
         """Start the stream, where everything not yet copied or committed begins; the memory is handed over with it."""
         start = max([self._base.hi, min((self._memory.tables[name].lsn for name in self._targets), default=0)])
-        stream.start(self._database.slot, self._database.publication, start)
+        stream.start(self._database.slot, self._database.publication, start, confirmed=self._base.hi)
         self._decoder.copied = {name: self._memory.tables[name].lsn for name in self._targets}
         names = (self._database.slot, self._database.publication)
         self._watch = Watch(self._database.conninfo, *names, self._memory, self._settings.heartbeat)

@@ -81,9 +81,11 @@ class Stream:
     def drop_slot(self, name: str) -> None:
         self._execute(f"DROP_REPLICATION_SLOT {quote(name)}")
 
-    def start(self, slot: str, publication: str, lsn: int) -> None:
+    def start(self, slot: str, publication: str, lsn: int, confirmed: int) -> None:
+        """Stream from `lsn` on. `confirmed`: what is committed here. Not `lsn`: copies that allow to begin there may not be
+        committed yet, and a slot that has moved past them cannot go back after a crash."""
         names = quote(publication).replace("'", "''")
-        self._confirmed = lsn
+        self._confirmed = confirmed
         self._execute(
             f"START_REPLICATION SLOT {quote(slot)} LOGICAL {format_lsn(lsn)} (proto_version '1', publication_names '{names}')"
         )
