@@ -7,8 +7,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topline.changes import UPSERT, Position, SourceBatch, Sweep, TableChanges
-from topline.live.admission import Admission
+from topline.changes import UPSERT, Ints, Ops, Position, SourceBatch, Sweep, TableChanges
+from topline.live.admission import Admission, joined
 
 
 def changes(positions: list[tuple[int, int]]) -> TableChanges:
@@ -70,3 +70,24 @@ def test_a_replayed_truncate_is_dropped() -> None:
     admitted = admission.admit(SourceBatch("shop", (old, new)))
     assert admitted is not None
     assert admitted.parts == (new,)
+
+
+def test_small_parts_of_one_table_and_partition_travel_as_one_and_keep_their_order() -> None:
+    sweep = Sweep("shop.orders", None, None, Position(2, 1))
+    other = TableChanges("shop.items", "", *_columns([(1, 2)]))
+    together = joined([changes([(1, 1)]), other, changes([(1, 3)]), sweep, changes([(3, 1)])])
+    assert [(part.table, len(part) if isinstance(part, TableChanges) else "sweep") for part in together] == [
+        ("shop.orders", 2),
+        ("shop.orders", "sweep"),
+        ("shop.orders", 1),
+        ("shop.items", 1),
+    ]
+    first = together[0]
+    assert isinstance(first, TableChanges)
+    assert first.rows["id"].to_pylist() == ["1.1", "1.3"]
+    assert first.lo.tolist() == [1, 3]
+
+
+def _columns(positions: list[tuple[int, int]]) -> tuple[pa.Table, Ops, Ints, Ints]:
+    made = changes(positions)
+    return made.rows, made.ops, made.hi, made.lo

@@ -1,12 +1,15 @@
 """What of a source's batch is new: replayed prefixes are dropped here, before anything is applied."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from itertools import groupby
 
 import numpy as np
 import pyarrow as pa
 
 from topline.changes import Part, Position, SchemaChange, SourceBatch, Sweep, TableChanges
+
+_JOINED = 100_000  # rows: joining is for many small parts
 
 
 class Admission:
@@ -79,3 +82,29 @@ def _take(part: TableChanges, rows: "np.ndarray[tuple[int], np.dtype[np.int64]]"
         part.lo[rows],
         None if part.unchanged is None else part.unchanged[rows],
     )
+
+
+def joined(parts: Iterable[TableChanges | Sweep]) -> list[TableChanges | Sweep]:
+    """The parts with changes of one table and partition that follow each other as one. The order within a table stays;
+    tables do not see each other, so that order among them means nothing."""
+    lines: dict[str, list[TableChanges | Sweep]] = {}
+    for part in parts:
+        lines.setdefault(part.table, []).append(part)
+    runs = (list(run) for line in lines.values() for _, run in groupby(line, _run_of))
+    return [part for run in runs for part in _one(run)]
+
+
+def _run_of(part: TableChanges | Sweep) -> tuple[bool, str | None]:
+    return isinstance(part, Sweep), part.partition
+
+
+def _one(run: list[TableChanges | Sweep]) -> list[TableChanges | Sweep]:
+    changes = [part for part in run if isinstance(part, TableChanges)]
+    if len(changes) < 2 or sum(map(len, changes)) > _JOINED:
+        return run
+    unchanged = None
+    if any(part.unchanged is not None for part in changes):
+        unchanged = np.concatenate([np.zeros(len(p), np.int64) if p.unchanged is None else p.unchanged for p in changes])
+    rows = pa.concat_tables([part.rows for part in changes])
+    ops, hi, lo = (np.concatenate([getattr(part, name) for part in changes]) for name in ("ops", "hi", "lo"))
+    return [TableChanges(changes[0].table, changes[0].partition, rows, ops, hi, lo, unchanged)]

@@ -1,5 +1,7 @@
 """Text as int64 codes: every distinct string is kept once, exactly, and can be compared by its UTF-8 bytes."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -13,6 +15,7 @@ _SALT = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 _HALF = np.uint64(32)
 _MOST_WORDS = 2**32 - 1
+_FEW, _REMEMBERED = 512, 50_000  # strings of a small batch, and how many of them are remembered in a plain dict
 
 Words = npt.NDArray[np.uint64]
 
@@ -29,6 +32,7 @@ class Interner:
         self._lengths: Array = np.empty(0, np.int32)  # in bytes
         self._count = 0
         self._index = HashIndex()
+        self._recent: dict[str, int] = {}
 
     def __len__(self) -> int:
         return self._count
@@ -50,6 +54,23 @@ class Interner:
         return np.where(known, np.append(codes, NULL)[_integers(places.fill_null(0))], NULL)
 
     def _codes(self, distinct: pa.Array, add: bool) -> Ints:
+        """A small batch asks the dict first: some twenty numpy calls cost more than a few hundred look-ups."""
+        if len(distinct) > _FEW:
+            return self._looked_up(distinct, add)
+        texts = distinct.to_pylist()
+        codes = np.fromiter((self._recent.get(text, -1) for text in texts), np.int64, len(texts))
+        missing = np.flatnonzero(codes < 0)
+        if len(missing):
+            codes[missing] = self._looked_up(distinct.take(pa.array(missing)), add)
+            self._remember((texts[place], int(codes[place])) for place in missing.tolist())
+        return codes
+
+    def _remember(self, pairs: Iterable[tuple[str, int]]) -> None:
+        if len(self._recent) > _REMEMBERED:
+            self._recent.clear()
+        self._recent.update(pair for pair in pairs if pair[1] >= 0)
+
+    def _looked_up(self, distinct: pa.Array, add: bool) -> Ints:
         words, starts, lengths = _packed(distinct)
         hashes = _hashes(words, starts, lengths)
 
@@ -140,6 +161,7 @@ class Interner:
         return own | nest(index=self._index)
 
     def restore(self, arrays: Arrays) -> None:
+        self._recent.clear()
         self._words, self._starts, self._lengths = arrays["words"], arrays["starts"], arrays["lengths"]
         self._count = len(self._lengths)
         unnest(arrays, index=self._index)

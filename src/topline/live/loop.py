@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from topline.changes import Part, Position, SchemaChange, SourceBatch, Sweep, TableChanges
+from topline.changes import Position, SchemaChange, SourceBatch, Sweep, TableChanges
 from topline.errors import SourceHalted
 from topline.faults import point
-from topline.live.admission import Admission
+from topline.live.admission import Admission, joined
 from topline.live.checkpoint import Checkpoints
 from topline.live.dataflow import Applied, Dataflow
 from topline.live.holds import Holds, fits
@@ -56,7 +56,7 @@ class Machinery:
 class _SortedOut:
     """A batch's parts: those to fold, those of held tables, which are only kept, and the tables that are held no more."""
 
-    folded: list[Part] = field(default_factory=list)
+    folded: list[TableChanges | Sweep] = field(default_factory=list)
     kept: list[TableChanges | Sweep] = field(default_factory=list)
     released: set[str] = field(default_factory=set)
 
@@ -211,6 +211,7 @@ class Engine:
                     sorted_out.kept.append(part)
                 else:
                     sorted_out.folded.append(part)
+        sorted_out.folded = joined(sorted_out.folded)
         return sorted_out
 
     def _change_schema(self, change: SchemaChange, sorted_out: "_SortedOut") -> None:
