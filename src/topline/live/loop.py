@@ -21,6 +21,7 @@ from topline.sources.reader import Readers
 
 REJECTED = "rejected_sales"
 _IDLE, _BUSY = 0.05, 0.002  # seconds that a turn waits for changes: with nothing else to do, and with publishing under way
+_SPARING = 5  # in a backlog, publishing may take one part in so many of the time: rows dirty twice are published once
 _PATIENCE = 15.0  # seconds that stopping waits for the results database
 Positions = dict[str, dict[str, Position]]
 
@@ -266,7 +267,8 @@ class Engine:
     def _publish(self, *, backlog: bool) -> None:
         publication = self.machinery.publication
         publication.settle(self._published, lambda model, reason: self.holds.halt({model: reason}))
-        due = time.monotonic() - self._last_publish >= self.machinery.publish_interval
+        interval = max(self.machinery.publish_interval, _SPARING * publication.last_seconds)
+        due = time.monotonic() - self._last_publish >= interval
         held = self.holds.held_models()
         if publication.busy or (backlog and not due) or (not publication.dirty(held) and self._epoch_told()):
             return

@@ -56,6 +56,8 @@ class Publication:
         self._retry_at = 0.0
         self._failures = 0
         self._failing_since = 0.0
+        self._submitted = 0.0
+        self.last_seconds = 0.0  # that the last publishing transaction took
         self.last_error = ""
         self.published_epoch = 0
         self.freshness_ms: float | None = None
@@ -104,6 +106,7 @@ class Publication:
         if not self._running.done():
             return
         running, self._running = self._running, None
+        self.last_seconds = time.monotonic() - self._submitted
         try:
             running.result()
         except TransientError as error:
@@ -128,6 +131,7 @@ class Publication:
 
     def _submit(self) -> None:
         assert self._epoch is not None
+        self._submitted = time.monotonic()
         self._running = self._worker.submit(self._publisher.publish, self._epoch)
 
     def _note_freshness(self, epoch: Epoch) -> None:
