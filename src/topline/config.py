@@ -49,7 +49,9 @@ class ResultsSettings(Settings):
 class EngineSettings(Settings):
     batch_rows: int = Field(100_000, ge=1, le=1_000_000, description="Most changes in one batch, when the queue is long.")
     publish_interval_ms: int = Field(
-        500, ge=0, description="In a backlog, publish no more often than this, nor for more than a fifth of the time; else at once."
+        500,
+        ge=0,
+        description="In a backlog, publish no more often than this, nor for more than a fifth of the time; else at once.",
     )
     compact_after_rows: int = Field(1_000_000, ge=1000, description="Changes in the log before they are folded into a segment.")
     checkpoint_share: float = Field(

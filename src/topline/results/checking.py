@@ -25,7 +25,8 @@ def check_results(dsn: str, schema: str, state_id: str = "") -> list[tuple[str, 
             require_server(connection, schema)
         except ConfigError as error:
             return [(str(error), "")]
-        return _missing_privileges(connection, schema) or _strangers(connection, schema, state_id)  # who may not look cannot see
+        missing = _missing_privileges(connection, schema)  # without them even looking for strangers fails
+        return missing or _strangers(connection, schema, state_id)
 
 
 def _missing_privileges(connection: Connection, schema: str) -> list[tuple[str, str]]:
