@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from topline.durable import sync
 from topline.errors import StateError
 from topline.live.arrays import Array
 
@@ -26,7 +27,7 @@ def write(path: Path, header: Mapping[str, str], arrays: Mapping[str, Array]) ->
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)
-    _sync_folder(path.parent)
+    sync(path.parent)
 
 
 def read(path: Path, expected: Mapping[str, str]) -> tuple[dict[str, str], dict[str, Array]]:
@@ -48,11 +49,3 @@ def _check(path: Path, header: Mapping[str, str], expected: Mapping[str, str]) -
             raise StateError(
                 f"{path} has {name} {header.get(name)}, wanted is {value}; it is only a cache: remove it, the log has all"
             )
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

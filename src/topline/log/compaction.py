@@ -4,7 +4,6 @@ A new segment takes in older ones while what it has so far reaches MERGE_SHARE o
 times that grows with the logarithm of the table's size.
 """
 
-import os
 import sqlite3
 import threading
 import uuid
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import duckdb
 
+from topline.durable import sync
 from topline.errors import WorkError
 from topline.faults import point
 from topline.log import pins
@@ -116,7 +116,7 @@ class Compactor:
             return False
         except duckdb.Error as error:
             raise WorkError(f"cannot fold the log into {self._folder / SEGMENTS}: {error}. Make room on that disk") from error
-        _sync(self._folder / SEGMENTS)
+        sync(self._folder / SEGMENTS)
         point("compact:before-commit")
         with self._database.write() as connection:
             pinned = any(epoch < step.to for _, epoch in pins.live(connection, self._folder))
@@ -154,7 +154,7 @@ class Compactor:
             sql = Relations(connection, schema, contents).rows(where)
             target = str(path).replace("'", "''")
             done = connection.execute(f"COPY ({sql}) TO '{target}' (FORMAT parquet, COMPRESSION lz4_raw)").fetchall()
-            _sync(path)
+            sync(path)
         except BaseException:
             path.unlink(missing_ok=True)  # on a full disk, what was begun must not stay
             raise
@@ -214,11 +214,3 @@ def _merged(segments: Sequence[Segment], pending: int) -> tuple[Segment, ...]:
         first -= 1
         total += segments[first].rows
     return tuple(segments[first:])
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from topline.durable import sync
 from topline.errors import StateError
 
 _PREFIX = b"topline:spill:"
@@ -40,7 +41,7 @@ def spill(pieces: Iterable[bytes], state_dir: Path) -> Reference:
         file.flush()
         os.fsync(file.fileno())
     os.replace(file.name, folder / digest.hexdigest())
-    _sync_folder(folder)
+    sync(folder)
     return Reference(_PREFIX + f"{digest.hexdigest()}:{size}".encode())
 
 
@@ -61,11 +62,3 @@ def original(raw: bytes, state_dir: Path) -> Iterator[bytes]:
                 yield piece
     except OSError as error:
         raise StateError(f"cannot read {path}, which a dead letter refers to: {error.strerror}. Restore it") from None
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
