@@ -4,7 +4,6 @@ python -m bench.api [REQUESTS_A_SECOND] [SECONDS] on the shipped project with ge
 """
 
 import http.client
-import json
 import subprocess
 import sys
 import threading
@@ -12,7 +11,7 @@ import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench.end_to_end import TOPLINE, project, run
+from bench.end_to_end import TOPLINE, api_of, project, run
 
 CLIENTS = 8
 PATH = "/api/v1/sales/city?limit=10"
@@ -24,7 +23,7 @@ def main(rate: int, seconds: int) -> None:
         run(folder, "run", "--until-idle")
         engine = subprocess.Popen([*TOPLINE, "run", "--set", "api.port=0"], cwd=folder, stdout=subprocess.DEVNULL)
         try:
-            address = urlsplit(_url(folder)).netloc
+            address = urlsplit(api_of(folder)).netloc
             load(address, rate, 2)
             before = cpu(engine.pid)
             times = load(address, rate, seconds)
@@ -69,14 +68,6 @@ def cpu(pid: int) -> float:
     """CPU-seconds of a process so far (Linux)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / 100
-
-
-def _url(folder: Path) -> str:
-    path = folder / ".topline" / "engine.json"
-    end = time.monotonic() + 60
-    while not path.exists() and time.monotonic() < end:
-        time.sleep(0.1)
-    return str(json.loads(path.read_text())["api"])
 
 
 if __name__ == "__main__":

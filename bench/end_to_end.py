@@ -4,6 +4,7 @@ python -m bench.end_to_end [SALES] prints one line a stage: events, wall seconds
 """
 
 import contextlib
+import json
 import os
 import resource
 import shutil
@@ -103,6 +104,17 @@ def run(cwd: Path, *arguments: str) -> None:
     done = subprocess.run([*TOPLINE, *arguments], cwd=cwd, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"topline {' '.join(arguments)} ended with {done.returncode}\n{done.stdout}{done.stderr}")
+
+
+def api_of(folder: Path) -> str:
+    """The address of the API of the engine that was just started in `folder`."""
+    path = folder / ".topline" / "engine.json"
+    end = time.monotonic() + 60
+    while not path.exists():
+        if time.monotonic() > end:
+            raise SystemExit("the engine did not start within 60 s")
+        time.sleep(0.1)
+    return str(json.loads(path.read_text())["api"])
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psycopg
 
-from bench.end_to_end import TOPLINE, project, run
+from bench.end_to_end import TOPLINE, api_of, project, run
 from topline.embedded import EmbeddedPostgres
 
 PLACE = "INSERT INTO orders VALUES (%s, 'probe', %s, now(), 'EUR', 'placed')"
@@ -50,7 +50,7 @@ def main(rate: int, probes: int) -> None:
 
 
 def measure(folder: Path, shop: str, rate: int, probes: int) -> None:
-    url = _url(folder)
+    url = api_of(folder)
     stop = threading.Event()
     busy = threading.Thread(target=keep_busy, args=(shop, rate, stop), daemon=True)
     busy.start()
@@ -93,16 +93,6 @@ def _history(url: str, salesman: str) -> bool:
             return bool(json.load(answer))
     except urllib.error.HTTPError:
         return False
-
-
-def _url(folder: Path) -> str:
-    path = folder / ".topline" / "engine.json"
-    end = time.monotonic() + 60
-    while not path.exists():
-        if time.monotonic() > end:
-            raise SystemExit("the engine did not start within 60 s")
-        time.sleep(0.1)
-    return str(json.loads(path.read_text())["api"])
 
 
 if __name__ == "__main__":

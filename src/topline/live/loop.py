@@ -30,13 +30,19 @@ Positions = dict[str, dict[str, Position]]
 class Counts:
     """What the engine did since it started. Times are seconds since the epoch (UTC)."""
 
-    changes: int = 0
     batches: int = 0
-    dead_letters: int = 0
     rows_read: int = 0
     by_source: Counter[str] = field(default_factory=Counter)
     letters_by_source: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.time)
+
+    @property
+    def changes(self) -> int:
+        return self.by_source.total()
+
+    @property
+    def dead_letters(self) -> int:
+        return self.letters_by_source.total()
 
 
 @dataclass
@@ -83,7 +89,7 @@ class Engine:
         holds.copying |= self._marks.copying
         self._marks.add_stale(machinery.dataflow.halted)
         self._last_publish = 0.0
-        self._told: tuple[int, frozenset[str]] | None = None
+        self._told = -1  # the epoch that was last handed to the publication
 
     def run(self, stop: Callable[[], bool], each_turn: Callable[[], None], *, until_idle: bool = False) -> None:
         """Turn until `stop()`; with `until_idle` until all that the sources held at the start is folded. Then drain."""
@@ -258,8 +264,6 @@ class Engine:
         for batch in batches:
             self.counts.by_source[batch.source] += len(batch)
             self.counts.letters_by_source[batch.source] += len(batch.dead_letters)
-        self.counts.changes = self.counts.by_source.total()
-        self.counts.dead_letters = self.counts.letters_by_source.total()
         self.counts.rows_read += applied.rows_read
         self.holds.halt(applied.halted)
         self.machinery.publication.note(applied.dirty)
@@ -272,13 +276,13 @@ class Engine:
         held = self.holds.held_models()
         if publication.busy or (backlog and not due) or (not publication.dirty(held) and self._epoch_told()):
             return
-        self._told = (self.machinery.log.epoch, held)
-        publication.offer(self.machinery.log.epoch, self.source_times, self._positions, held)
+        self._told = self.machinery.log.epoch
+        publication.offer(self._told, self.source_times, self._positions, held)
         self._last_publish = time.monotonic()
 
     def _epoch_told(self) -> bool:
         """PostgreSQL knows the log's epoch, or will with the transaction under way (a batch may change no result)."""
-        return self._told is not None and self._told[0] == self.machinery.log.epoch
+        return self._told == self.machinery.log.epoch
 
     def _published(self, epoch: int, models: list[str]) -> None:
         point("published")

@@ -61,7 +61,6 @@ class Publication:
         self.last_error = ""
         self.published_epoch = 0
         self.freshness_ms: float | None = None
-        self.published_rows = 0
 
     def note(self, dirty: Mapping[str, pa.Table]) -> None:
         for model, keys in dirty.items():
@@ -154,8 +153,6 @@ class Publication:
 
     def _update(self, model: str, dirty: _Dirty) -> Changed | Replace:
         if dirty.whole or self._publisher.wants_replace(model, dirty.count):
-            self.published_rows += self._dataflow.count(model)
             return Replace(list(self._dataflow.all_rows(model)))
         keys = dirty.distinct()
-        self.published_rows += len(keys)
         return Changed(keys, self._dataflow.rows(model, keys))
