@@ -12,7 +12,7 @@ demo: setup
 	@exec .venv/bin/topline demo $(if $(DURATION),--duration $(DURATION))
 
 test: setup
-	.venv/bin/python -m pytest -m "not long" $(PYTEST)
+	.venv/bin/python -m pytest -m "not long" -n 2 --dist loadfile $(PYTEST)
 
 test-long: setup
 	.venv/bin/python -m pytest $(PYTEST)
@@ -30,6 +30,7 @@ format: setup
 lock:
 	.venv/bin/uv lock
 	.venv/bin/uv export --quiet --frozen --no-emit-project --all-groups --format requirements-txt --no-header -o requirements.lock
+	.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header scripts/dbt.in -o scripts/dbt.lock
 
 bench: setup
 	.venv/bin/python -m bench

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-import httpx
+import httpx2
 import pyarrow as pa
 import pytest
 
@@ -122,7 +122,7 @@ def published(results: Results) -> Results:
 
 
 @pytest.fixture
-def client(results: Results) -> Iterator[httpx.Client]:
+def client(results: Results) -> Iterator[httpx2.Client]:
     with api_over(results.dsn) as opened:
         yield opened
 
@@ -133,9 +133,9 @@ class api_over:  # noqa: N801 - reads as a function
     def __init__(self, dsn: str, clock: datetime = LATE_EVENING) -> None:
         self.reader = Reader(dsn, SCHEMA, connections=2, wait=1).open()
         self.server = serve(create_app(self.reader, ZoneInfo("Europe/Rome"), clock=lambda: clock), "127.0.0.1", 0)
-        self.client = httpx.Client(base_url=self.server.url, timeout=20)
+        self.client = httpx2.Client(base_url=self.server.url, timeout=20)
 
-    def __enter__(self) -> httpx.Client:
+    def __enter__(self) -> httpx2.Client:
         return self.client
 
     def __exit__(self, *_: object) -> None:

@@ -5,7 +5,7 @@ import re
 import socket
 from pathlib import Path
 
-import httpx
+import httpx2
 import pytest
 from fastapi import FastAPI
 
@@ -27,7 +27,7 @@ RANKINGS = ["/api/v1/sales/city", "/api/v1/salesmen/top"]
 ASKED = [*RANKINGS, "/api/v1/salesmen/S1/history"]
 
 
-def test_cities_are_ranked_by_total_then_by_name_in_bytes(published: Results, client: httpx.Client) -> None:
+def test_cities_are_ranked_by_total_then_by_name_in_bytes(published: Results, client: httpx2.Client) -> None:
     answer = client.get("/api/v1/sales/city?date=2026-11-21").json()
     assert [(city["rank"], city["city"], city["region"]) for city in answer["cities"]] == [
         (1, "Roma", "Lazio"),
@@ -38,7 +38,7 @@ def test_cities_are_ranked_by_total_then_by_name_in_bytes(published: Results, cl
     assert answer["as_of"] == AS_OF
 
 
-def test_money_is_exact_text(published: Results, client: httpx.Client) -> None:
+def test_money_is_exact_text(published: Results, client: httpx2.Client) -> None:
     [roma] = client.get("/api/v1/sales/city?date=2026-11-20").json()["cities"]
     assert roma == {
         "rank": 1,
@@ -53,7 +53,7 @@ def test_money_is_exact_text(published: Results, client: httpx.Client) -> None:
     }
 
 
-def test_salesmen_are_ranked_in_the_whole_country(published: Results, client: httpx.Client) -> None:
+def test_salesmen_are_ranked_in_the_whole_country(published: Results, client: httpx2.Client) -> None:
     answer = client.get("/api/v1/salesmen/top?date=2026-11-21&limit=1").json()
     assert answer["as_of"] == AS_OF
     assert answer["salesmen"] == [
@@ -70,7 +70,7 @@ def test_salesmen_are_ranked_in_the_whole_country(published: Results, client: ht
     ]
 
 
-def test_a_salesman_has_a_history_newest_day_first(published: Results, client: httpx.Client) -> None:
+def test_a_salesman_has_a_history_newest_day_first(published: Results, client: httpx2.Client) -> None:
     answer = client.get("/api/v1/salesmen/S1/history").json()
     assert [(day["date"], day["total_sales"]) for day in answer["days"]] == [
         ("2026-11-21", "9360.0000"),
@@ -80,16 +80,16 @@ def test_a_salesman_has_a_history_newest_day_first(published: Results, client: h
 
 
 @pytest.mark.parametrize("path", RANKINGS)
-def test_the_day_is_the_current_business_day_unless_said(path: str, published: Results, client: httpx.Client) -> None:
+def test_the_day_is_the_current_business_day_unless_said(path: str, published: Results, client: httpx2.Client) -> None:
     assert client.get(path).json()["date"] == "2026-11-21"
 
 
-def test_a_day_without_sales_is_an_empty_ranking(published: Results, client: httpx.Client) -> None:
+def test_a_day_without_sales_is_an_empty_ranking(published: Results, client: httpx2.Client) -> None:
     answer = client.get("/api/v1/sales/city?date=1999-01-01")
     assert (answer.status_code, answer.json()["cities"], answer.json()["as_of"]) == (200, [], AS_OF)
 
 
-def test_ten_rows_unless_said(published: Results, client: httpx.Client) -> None:
+def test_ten_rows_unless_said(published: Results, client: httpx2.Client) -> None:
     execute(
         published.dsn,
         f"INSERT INTO {SCHEMA}.top_sales_by_city SELECT date, country, region, city || n, 1, 1, 1, 1 "
@@ -99,7 +99,7 @@ def test_ten_rows_unless_said(published: Results, client: httpx.Client) -> None:
     assert len(client.get("/api/v1/sales/city?limit=1000").json()["cities"]) == 24
 
 
-def test_a_ranking_that_is_held_back_says_so(published: Results, client: httpx.Client) -> None:
+def test_a_ranking_that_is_held_back_says_so(published: Results, client: httpx2.Client) -> None:
     published.publisher.publish(Epoch(8, {}, {}, held=frozenset({"top_salesmen"})))
     assert client.get("/api/v1/salesmen/top").json()["as_of"] == {**AS_OF, "held_back": True}
     assert client.get("/api/v1/sales/city").json()["as_of"]["epoch"] == 8
@@ -107,22 +107,22 @@ def test_a_ranking_that_is_held_back_says_so(published: Results, client: httpx.C
 
 @pytest.mark.parametrize("path", ASKED)
 @pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=ten", "date=21.11.2026", "date=0", "unknown=1"])
-def test_what_cannot_be_meant_is_refused_by_name(path: str, query: str, published: Results, client: httpx.Client) -> None:
+def test_what_cannot_be_meant_is_refused_by_name(path: str, query: str, published: Results, client: httpx2.Client) -> None:
     answer = client.get(f"{path}?{query}")
     require_problem(answer, 422)
     assert query.partition("=")[0] in answer.json()["detail"]
 
 
-def test_an_unknown_salesman_is_not_found(published: Results, client: httpx.Client) -> None:
+def test_an_unknown_salesman_is_not_found(published: Results, client: httpx2.Client) -> None:
     require_problem(client.get("/api/v1/salesmen/nobody/history"), 404)
 
 
 @pytest.mark.parametrize("salesman", ["%00", "%ff", "a%2Fb", ""])
-def test_an_odd_id_is_one_that_nobody_has(salesman: str, published: Results, client: httpx.Client) -> None:
+def test_an_odd_id_is_one_that_nobody_has(salesman: str, published: Results, client: httpx2.Client) -> None:
     require_problem(client.get(f"/api/v1/salesmen/{salesman}/history"), 404)
 
 
-def test_head_answers_as_get_without_the_body(published: Results, client: httpx.Client) -> None:
+def test_head_answers_as_get_without_the_body(published: Results, client: httpx2.Client) -> None:
     path = f"{RANKINGS[0]}?limit=1"
     head, got = client.head(path), client.get(path)
     assert (head.status_code, head.content) == (200, b"")
@@ -130,11 +130,11 @@ def test_head_answers_as_get_without_the_body(published: Results, client: httpx.
     assert client.head("/nowhere").status_code == 404
 
 
-def test_another_spelling_of_a_path_is_not_found(client: httpx.Client) -> None:
+def test_another_spelling_of_a_path_is_not_found(client: httpx2.Client) -> None:
     require_problem(client.get("/healthz/"), 404)
 
 
-def test_before_the_first_publication_nothing_is_shown(results: Results, client: httpx.Client) -> None:
+def test_before_the_first_publication_nothing_is_shown(results: Results, client: httpx2.Client) -> None:
     for path in ASKED:
         require_problem(client.get(path), 503)
     answer = client.get("/readyz")
@@ -148,12 +148,12 @@ def test_before_the_first_publication_nothing_is_shown(results: Results, client:
     ]
 
 
-def test_ready_when_published_alive_and_read(published: Results, client: httpx.Client) -> None:
+def test_ready_when_published_alive_and_read(published: Results, client: httpx2.Client) -> None:
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()) == (200, {"status": "ready", "epoch": 7})
 
 
-def test_not_ready_names_the_source_that_is_down(published: Results, client: httpx.Client) -> None:
+def test_not_ready_names_the_source_that_is_down(published: Results, client: httpx2.Client) -> None:
     published.say(
         SourceStatus("shop", "postgres", "down", last_error="connection refused"),
         SourceStatus("branches", "files", "halted", last_error="slot lost"),
@@ -164,7 +164,7 @@ def test_not_ready_names_the_source_that_is_down(published: Results, client: htt
     assert answer.json()["errors"] == ["source branches: halted: slot lost", "source shop: down: connection refused"]
 
 
-def test_not_ready_when_the_engine_is_silent(published: Results, client: httpx.Client) -> None:
+def test_not_ready_when_the_engine_is_silent(published: Results, client: httpx2.Client) -> None:
     execute(published.dsn, f"UPDATE {SCHEMA}._topline_engine SET heartbeat = now() - interval '1 minute'")
     answer = client.get("/readyz")
     require_problem(answer, 503)
@@ -187,21 +187,21 @@ def test_a_schema_without_results_is_not_ready(api_database: str) -> None:
             require_problem(client.get(path), 503)
 
 
-def test_every_endpoint_and_none_refuses_in_the_same_shape(published: Results, client: httpx.Client) -> None:
+def test_every_endpoint_and_none_refuses_in_the_same_shape(published: Results, client: httpx2.Client) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     for path in paths:
         require_problem(client.post(path.format(salesman_id="S1")), 405)
     require_problem(client.get("/api/v1/nothing"), 404)
 
 
-def test_an_error_that_nobody_foresaw_keeps_the_shape_and_its_innards(published: Results, client: httpx.Client) -> None:
+def test_an_error_that_nobody_foresaw_keeps_the_shape_and_its_innards(published: Results, client: httpx2.Client) -> None:
     execute(published.dsn, f"ALTER TABLE {SCHEMA}.salesman_daily ALTER COLUMN deals_closed TYPE text USING 'secret'")
     answer = client.get("/api/v1/salesmen/S1/history")
     require_problem(answer, 500)
     assert "secret" not in answer.text
 
 
-def test_the_document_declares_every_problem(client: httpx.Client) -> None:
+def test_the_document_declares_every_problem(client: httpx2.Client) -> None:
     document = client.get("/openapi.json").json()
     for path in ASKED[:2]:
         assert {"200", "422", "500", "503"} <= set(document["paths"][path]["get"]["responses"])
@@ -211,12 +211,12 @@ def test_the_document_declares_every_problem(client: httpx.Client) -> None:
     assert "HTTPValidationError" not in document["components"]["schemas"]
 
 
-def test_a_page_that_resolves_its_name_to_this_machine_learns_nothing(published: Results, client: httpx.Client) -> None:
+def test_a_page_that_resolves_its_name_to_this_machine_learns_nothing(published: Results, client: httpx2.Client) -> None:
     require_problem(client.get("/api/v1/sales/city", headers={"Host": "evil.example"}), 421)
     assert client.get("/api/v1/sales/city", headers={"Host": "localhost:1"}).status_code == 200
 
 
-def test_a_port_that_is_taken_is_named(client: httpx.Client, results: Results) -> None:
+def test_a_port_that_is_taken_is_named(client: httpx2.Client, results: Results) -> None:
     port = client.base_url.port
     assert port is not None
     with pytest.raises(ConfigError, match=f"port {port}.*api.port"):
@@ -224,18 +224,18 @@ def test_a_port_that_is_taken_is_named(client: httpx.Client, results: Results) -
 
 
 @pytest.mark.parametrize("path", _EXAMPLES)
-def test_the_documentation_shows_what_is_answered(path: str, published: Results, client: httpx.Client) -> None:
+def test_the_documentation_shows_what_is_answered(path: str, published: Results, client: httpx2.Client) -> None:
     if "down" in _EXAMPLES[path]:
         published.say(SourceStatus("shop", "postgres", "down", last_error="connection refused"))
     assert client.get(path).json() == json.loads(_EXAMPLES[path])
 
 
-def test_the_documentation_shows_every_endpoint(client: httpx.Client) -> None:
+def test_the_documentation_shows_every_endpoint(client: httpx2.Client) -> None:
     shown = {re.sub("/S1/", "/{salesman_id}/", path.partition("?")[0]) for path in _EXAMPLES}
     assert set(client.get("/openapi.json").json()["paths"]) <= shown
 
 
-def require_problem(answer: httpx.Response, status: int) -> None:
+def require_problem(answer: httpx2.Response, status: int) -> None:
     """RFC 9457, and ours: every field is there."""
     body = answer.json()
     assert (answer.status_code, body["status"]) == (status, status), body
