@@ -1,6 +1,7 @@
 # make demo [DURATION=30s]   the whole on this machine, rankings live in the terminal
 # make test                  every test
-.PHONY: help setup demo test test-long lint format lock bench
+# make setup-dbt             .venv-dbt, in which the tests run dbt (make test does it by itself)
+.PHONY: help setup setup-dbt demo test test-long lint format lock bench
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -8,13 +9,16 @@ help:
 setup:
 	@sh scripts/setup.sh
 
+setup-dbt: setup
+	@sh scripts/setup-dbt.sh
+
 demo: setup
 	@exec .venv/bin/topline demo $(if $(DURATION),--duration $(DURATION))
 
-test: setup
+test: setup-dbt
 	.venv/bin/python -m pytest -m "not long" -n 2 --dist loadfile $(PYTEST)
 
-test-long: setup
+test-long: setup-dbt
 	.venv/bin/python -m pytest $(PYTEST)
 
 lint: setup
