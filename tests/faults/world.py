@@ -195,6 +195,8 @@ class World:
                 shop.execute(f'CREATE TEMP VIEW "{name}" AS SELECT {columns} FROM public.{short}'.encode())
                 continue
             shop.execute(f'CREATE TEMP TABLE "{name}" ({", ".join(f"{c.name} text" for c in table.columns)})'.encode())
+            if name != "branches.sales":
+                continue
             marks = ", ".join(["%s"] * len(table.columns))
             with shop.cursor() as cursor:
                 cursor.executemany(f'INSERT INTO "{name}" VALUES ({marks})'.encode(), list(self.inbox.truth().values()))

@@ -9,3 +9,9 @@ union all
 select source, source_table, sale_id as row_key, reject_reason as reason, original
 from {{ ref('branches_sales') }}
 where reject_reason is not null
+
+union all
+
+select source, source_table, sale_id as row_key, reject_reason as reason, original
+from {{ ref('partner_sales') }}
+where reject_reason is not null

@@ -9,3 +9,9 @@ union all
 select source, sale_id, date, country, region, city, salesman_id, salesman_name, amount
 from {{ ref('branches_sales') }}
 where reject_reason is null
+
+union all
+
+select source, sale_id, date, country, region, city, salesman_id, salesman_name, amount
+from {{ ref('partner_sales') }}
+where reject_reason is null

@@ -7,6 +7,8 @@ from tests.unit.models.relations import Row
 
 _PRICES = ["10", "9.99", "0.33335", "-4.5", "1e2", "abc", "", None, "12.00005", "99999999999999.9999", "NaN"]
 _TIMES = ["2024-03-01", "2024-03-01T23:30:00Z", "2024-03-02 00:10", "2024-02-30", "", None, "2024-03-01T20:00:00-05:00"]
+_PARTNER_PRICES = ["10", "9,99", "1.234,5", "-4,5", "0,33335", "1.23", "1,2,3", "abc", "", None]
+_PARTNER_TIMES = ["01.03.2024", "01.03.2024 23:30", "02.03.2024 00:10:59", "30.02.2024", "2024-03-01", "", None]
 _CITIES = ["Rome", "Milan", "Milan", "", None, " Rome ", "Åre"]
 
 
@@ -24,6 +26,7 @@ def rows(seed: int) -> dict[str, list[Row]]:
         "shop.orders": orders,
         "shop.order_items": items,
         "branches.sales": sales,
+        "partner.entries": [_entry(r, i, people) for i in range(40)],
     }
 
 
@@ -53,3 +56,11 @@ def _sale(r: random.Random, number: int, people: list[str]) -> Row:
     money = r.choice(["EUR"] * 8 + [" EUR", "USD", "", None])
     time, city = r.choice(_TIMES[:3] * 3 + _TIMES), r.choice(["Rome", "Milan", *_CITIES])
     return (f"B{number}", time, _country(r), None, city, person, name, _price(r), money)
+
+
+def _entry(r: random.Random, number: int, people: list[str]) -> Row:
+    person, name = r.choice([*people * 3, "", None]), r.choice(["Ann", "Bo", None])
+    money = r.choice(["EUR"] * 8 + [" EUR", "USD", "", None])
+    time, city = r.choice(_PARTNER_TIMES[:3] * 3 + _PARTNER_TIMES), r.choice(["Rome", "Milan", *_CITIES])
+    amount = r.choice(_PARTNER_PRICES[:5] * 3 + _PARTNER_PRICES)
+    return (f"P{number}", time, _country(r), None, city, person, name, amount, money)

@@ -93,12 +93,12 @@ def test_an_explanation_can_be_shown_and_written_as_json() -> None:
     text = render_explanation(explanation)
 
     assert "key: date, salesman_id" in text
-    assert "#30 first 100 of each date by total_sales descending, salesman_id ascending" in text
-    assert "from branches.sales.amount, shop.order_items.quantity, shop.order_items.unit_price" in text
-    assert "sales: union of 2 (shown above)" in text
+    assert "#37 first 100 of each date by total_sales descending, salesman_id ascending" in text
+    assert "from branches.sales.amount, partner.entries.amount, shop.order_items.quantity, shop.order_items.unit_price" in text
+    assert "sales: union of 3 (shown above)" in text
     assert json.loads(json.dumps(asdict(explanation)))["model"] == "top_salesmen"
 
 
 def test_an_unknown_model_names_the_known() -> None:
-    with pytest.raises(UsageError, match="no model 'x'; there are branches_sales, rejected_sales"):
+    with pytest.raises(UsageError, match="no model 'x'; there are branches_sales, partner_sales, rejected_sales"):
         explain(sales_plan(), "x")
