@@ -1,0 +1,226 @@
+"""What a source of kind `soap` may be told in topline.yml. docs/configuration.md is generated from the descriptions here."""
+
+from collections.abc import Iterator
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import jmespath
+from jmespath.exceptions import JMESPathError
+from pydantic import Field, field_validator, model_validator
+
+from topline.config import Settings
+from topline.sources.polled import PolledSettings, PolledTable
+from topline.sources.soap.placeholders import NAMES, placeholders
+
+_REFERENCE = "`${env:NAME}` or `${file:/path}`."
+
+
+class UsernameToken(Settings):
+    """WS-Security UsernameToken (OASIS, profile 1.1)."""
+
+    username: str = Field(description="User name.")
+    password: str = Field(repr=False, description=f"Password, by reference: {_REFERENCE}")
+    type: Literal["digest", "text"] = Field(
+        "digest", description="`digest`: SHA-1 of nonce, time and password; `text`: the password itself, with nonce and time."
+    )
+    timestamp: bool = Field(False, description="Send a wsu:Timestamp too, valid for five minutes.")
+
+
+class Basic(Settings):
+    """HTTP basic authentication."""
+
+    username: str = Field(description="User name.")
+    password: str = Field(repr=False, description=f"Password, by reference: {_REFERENCE}")
+
+
+class Tls(Settings):
+    """Certificates of a connection over https. The server's is always checked."""
+
+    ca: str | None = Field(None, description="PEM file of the authorities to trust, instead of the system's.")
+    certificate: str | None = Field(None, description="PEM file of our certificate, where the server asks for one.")
+    key: str | None = Field(None, description="PEM file of its key, where it is not in `certificate`.")
+    key_password: str | None = Field(None, repr=False, description=f"Password of the key, by reference: {_REFERENCE}")
+
+    @model_validator(mode="after")
+    def _key_of_a_certificate(self) -> "Tls":
+        if self.certificate is None and (self.key or self.key_password):
+            raise ValueError("a key goes with `certificate`: name its PEM file too")
+        return self
+
+
+class Timeouts(Settings):
+    """Seconds after which an answer is given up, and asked for again later."""
+
+    connect: float = Field(10.0, gt=0, description="Seconds to wait for a connection.")
+    read: float = Field(60.0, gt=0, description="Seconds to wait for the next bytes of an answer.")
+    total: float = Field(300.0, gt=0, description="Seconds for a whole answer.")
+
+
+class Paging(Settings):
+    """An operation that answers in pages. The arguments say which one, by `{page}`, `{offset}` or `{token}`."""
+
+    size: int | None = Field(None, ge=1, description="Rows to ask for at once: what `{page_size}` stands for.")
+    first: int = Field(1, ge=0, le=1, description="Number of the first page: what `{page}` begins with.")
+    more: str | None = Field(
+        None,
+        description="Path in the answer to the flag that another page follows (true or 1). Default: an empty page is the end.",
+    )
+    next: str | None = Field(
+        None, description="Path in the answer to the token of the next page: what `{token}` stands for. No token is the end."
+    )
+    short_page_ends: bool = Field(
+        False,
+        description="A page of fewer rows than `size` is the last. It spares a call, where the origin always fills its pages.",
+    )
+    limit: int = Field(100_000, ge=1, description="Most pages of one poll; more are taken for a loop, and halt the source.")
+
+    @field_validator("more", "next")
+    @classmethod
+    def _path(cls, value: str | None) -> str | None:
+        return None if value is None else checked_path(value)
+
+    @model_validator(mode="after")
+    def _one_end(self) -> "Paging":
+        if self.more and self.next:
+            raise ValueError("`more` and `next` both say whether a page follows: write one of them")
+        if self.short_page_ends and self.size is None:
+            raise ValueError("short_page_ends needs `size`, the rows of a full page")
+        return self
+
+
+class SoapTable(PolledTable):
+    """Which operation lists a table's rows, and where they are in its answer."""
+
+    operation: str = Field(description="Operation of the port to call.")
+    arguments: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Its arguments, nested as its XML is. `{cursor}`, `{page}`, `{page_size}`, `{offset}`, `{token}` are "
+        "filled in; an argument without a value yet is left out. `{cursor:%d/%m/%Y}` writes a time so, in `zone`.",
+    )
+    rows: str = Field(description="Path (JMESPath) to the rows, from inside the answer's element: `ListSalesResult.Sale`.")
+    fields: dict[str, str] = Field(
+        default_factory=dict,
+        description="Column -> path (JMESPath) in a row. Default: the child element, or else the attribute, of that name.",
+    )
+    start: str | None = Field(
+        None, description="What `{cursor}` stands for as long as there is none. Without it, its argument is left out."
+    )
+    ordered: bool = Field(
+        False, description="Pages come in the order of the cursor's field: a poll that broke off goes on where it stood."
+    )
+    paging: Paging | None = Field(
+        None, description="How the operation answers in pages; without it, one answer holds all rows."
+    )
+
+    @field_validator("rows")
+    @classmethod
+    def _path(cls, value: str) -> str:
+        return checked_path(value)
+
+    @field_validator("fields")
+    @classmethod
+    def _paths(cls, value: dict[str, str]) -> dict[str, str]:
+        return {name: checked_path(path) for name, path in value.items()}
+
+    @model_validator(mode="after")
+    def _placeholders_have_values(self) -> "SoapTable":
+        faults = list(self._placeholder_faults())
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    def _placeholder_faults(self) -> Iterator[str]:
+        used = {name for name, _ in placeholders(self.arguments)}
+        for name in sorted(used - set(NAMES)):
+            yield f"arguments: there is no {{{name}}}; there are {', '.join(f'{{{known}}}' for known in NAMES)}"
+        if self.cursor is not None and "cursor" not in used:
+            yield "cursor: no argument holds {cursor}, so every poll would list everything: pass it to the operation"
+        if self.cursor is None and ("cursor" in used or self.start or self.ordered):
+            yield "{cursor}, `start` and `ordered` go with `cursor`, which names the field to read on by"
+        if any(pattern is not None and name != "cursor" for name, pattern in placeholders(self.arguments)):
+            yield "arguments: only {cursor:...} takes a pattern"
+        yield from self._paging_faults(used & set(NAMES))
+
+    def _paging_faults(self, used: set[str]) -> Iterator[str]:
+        paged = used & {"page", "offset", "token"}
+        if self.paging is None:
+            if paged or "page_size" in used:
+                yield f"arguments: {{{sorted(used - {'cursor'})[0]}}} goes with `paging`"
+            return
+        if not paged:
+            yield "paging: no argument holds {page}, {offset} or {token}, so every page would be the first: pass one"
+        if ("token" in used) != (self.paging.next is not None):
+            yield "paging: {token} among the arguments and `next`, the path to it, go together"
+        if "page_size" in used and self.paging.size is None:
+            yield "arguments: {page_size} needs `paging.size`"
+
+
+class SoapSettings(PolledSettings):
+    """A SOAP 1.1 or 1.2 service that is asked again and again, by its WSDL."""
+
+    kind: Literal["soap"] = Field("soap", description="This kind of source.")
+    wsdl: str = Field(description="The WSDL: a file, relative to the project, or an http(s) URL.")
+    service: str | None = Field(None, description="Service of the WSDL, where it has several.")
+    port: str | None = Field(None, description="Port of the service. Default: the first one for SOAP.")
+    address: str | None = Field(None, description="Where to send requests, instead of the address in the WSDL.")
+    import_hosts: tuple[str, ...] = Field(
+        (),
+        description="Other hosts from which the WSDL's imports may be loaded. Its own host is always allowed; for a WSDL in a "
+        "file, the files beside and below it are.",
+    )
+    username_token: UsernameToken | None = Field(None, description="WS-Security: user name and password in the SOAP header.")
+    basic: Basic | None = Field(None, description="HTTP basic authentication.")
+    tls: Tls = Field(default_factory=lambda: Tls(), description="Certificates, where the system's do not serve.")
+    soap_headers: dict[str, Any] = Field(
+        default_factory=dict,
+        description="SOAP headers: the name of one that the WSDL declares, or `{namespace}Name`, -> its content. "
+        f"Secrets by reference: {_REFERENCE}",
+    )
+    http_headers: dict[str, str] = Field(
+        default_factory=dict, description="HTTP headers to send, such as an API key. Secrets by reference."
+    )
+    proxy: str | None = Field(None, description="HTTP proxy. That of the environment is not used.")
+    timeouts: Timeouts = Field(default_factory=lambda: Timeouts(), description="How long to wait.")
+    max_response_bytes: int = Field(
+        64 << 20, ge=1024, le=1 << 31, description="A larger answer halts the source: ask for smaller pages."
+    )
+    tables: dict[str, SoapTable] = Field(
+        min_length=1, description="Table (as declared in the models' sources) -> its operation."
+    )
+
+    @field_validator("address", "proxy")
+    @classmethod
+    def _url(cls, value: str | None) -> str | None:
+        return None if value is None else checked_url(value)
+
+    @field_validator("wsdl")
+    @classmethod
+    def _file_or_url(cls, value: str) -> str:
+        return checked_url(value) if "://" in value else value
+
+    @model_validator(mode="after")
+    def _one_authorization(self) -> "SoapSettings":
+        if self.basic and any(name.lower() == "authorization" for name in self.http_headers):
+            raise ValueError("`basic` and the HTTP header Authorization exclude each other")
+        return self
+
+
+def checked_path(value: str) -> str:
+    """`value` if it is JMESPath. ValueError says where it is not."""
+    try:
+        jmespath.compile(value)
+    except JMESPathError as error:
+        raise ValueError(f"{value!r} is no JMESPath: {str(error).splitlines()[0]}") from None
+    return value
+
+
+def checked_url(value: str) -> str:
+    """`value` if it is an http(s) URL that holds no password, or has references that are not resolved yet."""
+    if "${" in value:
+        return value
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("an http:// or https:// address is expected")
+    if parts.username or parts.password:
+        raise ValueError("user name and password do not go into an address: write `basic` or `username_token`")
+    return value
