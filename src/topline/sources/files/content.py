@@ -1,102 +1,194 @@
-"""The bytes of one file: unpacked where its name ends in .gz, hashed as they lie on the disk, watched for changes."""
+"""The bytes of one file: unpacked where its name says so, hashed as they lie there, watched for changes."""
 
-import gzip
 import hashlib
 import os
-import zlib
+import shutil
+import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, Protocol
 
 from topline.errors import TransientError
+from topline.sources.files.unpack import SUFFIXES, BrokenContent, Unpacker
+
+__all__ = ["BrokenContent", "Content", "LocalFile", "Opened", "OtherVersion", "Place", "Stat"]
+
+_PIECE = 1 << 20
+_CTIME = "ctime:"
+_KEEP_FREE = 1 << 30  # bytes that a temporary copy leaves free on its disk
 
 
-class BrokenContent(Exception):  # noqa: N818 - caught within this package: what is broken is data, not the program
-    """The file ends or goes wrong within its compression."""
+class OtherVersion(Exception):  # noqa: N818 - caught within this package: the next look finds the new version
+    """What has the file's name now is not the version that was opened."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """What tells one version of a file from another. `identity`: device and inode."""
+    """What tells one version of a file from another.
+
+    identity  device and inode; (0, 0) where there are none
+    mark      what changes with every version: an object's e_tag, a local file's ctime ("ctime:<ns>")
+    """
 
     size: int
     mtime_ns: int
-    identity: tuple[int, int]
+    identity: tuple[int, int] = (0, 0)
+    mark: str = ""
 
     @classmethod
     def of(cls, stat: os.stat_result) -> "Stat":
-        return cls(stat.st_size, stat.st_mtime_ns, (stat.st_dev, stat.st_ino))
+        return cls(stat.st_size, stat.st_mtime_ns, (stat.st_dev, stat.st_ino), f"{_CTIME}{stat.st_ctime_ns}")
 
-    def same_version(self, size: int, mtime_ns: int) -> bool:
-        return self.size == size and self.mtime_ns == mtime_ns
+    @property
+    def mark_is_enough(self) -> bool:
+        """An e_tag tells a version from every other, whatever its time."""
+        return bool(self.mark) and not self.mark.startswith(_CTIME)
+
+    def looks_like(self, other: "Stat") -> bool:
+        """The same but for ctime, which a rename, a link or a change of rights moves on."""
+        return (self.size, self.mtime_ns, self.identity) == (other.size, other.mtime_ns, other.identity)
 
 
-class Content:
-    """One pass over a file. FileNotFoundError where it is gone, TransientError where it cannot be read."""
+class Opened(Protocol):
+    """One version of a file being read once, from its beginning. `read` gives b"" at the end."""
 
+    stat: Stat
+
+    def read(self, size: int) -> bytes:
+        """TransientError where it cannot be read, OtherVersion where it is known to be gone or replaced."""
+
+    def changed(self) -> bool:
+        """Whether the file, or what now has its name, is another than when it was opened."""
+
+    def close(self) -> None: ...
+
+
+class Place(Protocol):
+    """Where a file lies. `shown` is its name for people; the end of it says how the file is packed."""
+
+    @property
+    def shown(self) -> str: ...
+
+    @property
+    def local(self) -> Path | None:
+        """The file itself, where it lies in a folder of this machine."""
+
+    def open(self) -> Opened:
+        """FileNotFoundError where it is gone, TransientError where it cannot be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFile:
+    local: Path
+
+    @property
+    def shown(self) -> str:
+        return str(self.local)
+
+    def open(self) -> Opened:
+        return _OpenFile(self.local)
+
+
+class _OpenFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         with reading(path):
             self._file = path.open("rb", buffering=0)
         self.stat = Stat.of(os.fstat(self._file.fileno()))
-        self._digest = hashlib.blake2b(digest_size=16)
-        self._fault = ""
-        self._packed = gzip.GzipFile(fileobj=_Tap(self)) if path.suffix == ".gz" else None  # type: ignore[call-overload]
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes, fewer only before the end; b"" at the end. BrokenContent after the last that unpacks."""
-        if self._packed is None:
-            return self.read_raw(size)
-        if self._fault:
-            raise BrokenContent(self._fault)
-        pieces: list[bytes] = []
-        try:
-            while size > 0 and (piece := self._packed.read1(size)):
-                pieces.append(piece)
-                size -= len(piece)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            self._fault = str(error)
-            if not pieces:
-                raise BrokenContent(self._fault) from None
-        return b"".join(pieces)
-
-    def read_raw(self, size: int) -> bytes:
         with reading(self._path):
-            piece = self._file.read(size) or b""
-        self._digest.update(piece)
-        return piece
-
-    def digest(self) -> str:
-        """Hash of the file as it lies on the disk; reads what was not read yet."""
-        while self.read_raw(1 << 20):
-            pass
-        return self._digest.hexdigest()
-
-    def raw(self) -> Iterator[bytes]:
-        """The file as it lies on the disk, from its beginning."""
-        with reading(self._path), self._path.open("rb") as file:
-            while piece := file.read(1 << 20):
-                yield piece
+            return self._file.read(size) or b""
 
     def changed(self) -> bool:
-        """Whether the file, or what now has its name, is another than when it was opened."""
+        """A file that was only removed is still there for us, and whole."""
+        now = Stat.of(os.fstat(self._file.fileno()))
         try:
-            return Stat.of(os.stat(self._path)) != self.stat or Stat.of(os.fstat(self._file.fileno())) != self.stat
+            return Stat.of(os.stat(self._path)) != self.stat or now != self.stat
         except FileNotFoundError:
-            return True
+            return not now.looks_like(self.stat)
 
     def close(self) -> None:
         self._file.close()
 
 
-class _Tap:
-    """Lets gzip read the file through Content, so that what it reads is hashed."""
+class Content:
+    """One pass over a file. FileNotFoundError where it is gone, TransientError where it cannot be read."""
 
-    def __init__(self, content: Content) -> None:
-        self._content = content
+    def __init__(self, place: Place | Path) -> None:
+        self._place: Place = LocalFile(place) if isinstance(place, Path) else place
+        self._opened = self._place.open()
+        self.stat = self._opened.stat
+        self._digest = hashlib.blake2b(digest_size=16)
+        suffix = next((suffix for suffix in SUFFIXES if self._place.shown.endswith(suffix)), "")
+        self._unpacker = Unpacker(suffix, self.read_raw) if suffix else None
+        self._copy: BinaryIO | None = None
 
-    def read(self, size: int = -1) -> bytes:
-        return self._content.read_raw(size)
+    @property
+    def packed(self) -> bool:
+        return self._unpacker is not None
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes, fewer only before the end; b"" at the end. BrokenContent after the last that unpacks."""
+        return self._unpacker.read(size) if self._unpacker else self.read_raw(size)
+
+    def read_raw(self, size: int) -> bytes:
+        piece = self._opened.read(size)
+        self._digest.update(piece)
+        return piece
+
+    def digest(self) -> str:
+        """Hash of the file as it lies there; reads what was not read yet."""
+        while self.read_raw(_PIECE):
+            pass
+        return self._digest.hexdigest()
+
+    def digest_so_far(self) -> str:
+        """Hash of what was read of the file as it lies there."""
+        return self._digest.hexdigest()
+
+    def raw(self) -> Iterator[bytes]:
+        """The file as it lies there, from its beginning."""
+        with closing(self._place.open()) as again:
+            if again.stat != self.stat:
+                raise OtherVersion(self._place.shown)
+            while piece := again.read(_PIECE):
+                yield piece
+
+    def seekable(self, folder: Path) -> BinaryIO:
+        """The unpacked file for reading at any place, open until `close`; before anything else was read of it.
+
+        A plain file of this machine is read itself; anything else is copied to an unnamed file in `folder`. BrokenContent
+        where it does not unpack to its end, TransientError where the copy would fill the disk.
+        """
+        local = self._place.local
+        if local is not None and not self.packed:
+            with reading(local):
+                self._copy = local.open("rb")
+        else:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._copy = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed with the content
+            self._fill(self._copy, folder)
+        return self._copy
+
+    def _fill(self, copy: BinaryIO, folder: Path) -> None:
+        while piece := self.read(4 * _PIECE):
+            if shutil.disk_usage(folder).free < _KEEP_FREE + len(piece):
+                raise TransientError(f"no room in {folder} to unpack {self._place.shown}: make room there, or split the file")
+            with reading(folder):
+                copy.write(piece)
+        copy.seek(0)
+
+    def changed(self) -> bool:
+        """Whether the file, or what now has its name, is another than when it was opened."""
+        return self._opened.changed()
+
+    def close(self) -> None:
+        self._opened.close()
+        if self._copy is not None:
+            self._copy.close()
 
 
 class reading:  # noqa: N801 - reads as a statement: `with reading(path):`
@@ -109,7 +201,7 @@ class reading:  # noqa: N801 - reads as a statement: `with reading(path):`
         return None
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError | gzip.BadGzipFile):
+        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
             remedy = (
                 "give the user that runs Topline the right to read it"
                 if isinstance(error, PermissionError)

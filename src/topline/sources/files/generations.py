@@ -45,8 +45,8 @@ class Generations:
         self._states[partition] = self._issued[partition] = state
 
     def touched(self, partition: str, stat: Stat) -> FileState:
-        """The same bytes under another mtime."""
-        return replace(self._states[partition], mtime_ns=stat.mtime_ns)
+        """The same bytes under another mtime or mark."""
+        return replace(self._states[partition], mtime_ns=stat.mtime_ns, mark=stat.mark)
 
     def gone(self, found: Iterable[str]) -> list[str]:
         """Known files that are not among `found`."""

@@ -14,18 +14,24 @@ from topline.sources.files.reading import Chunk
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """A file as it was when its generation was read. `digest` is the hash of its bytes, '' until it was read whole."""
+    """A file as it was when its generation was read. `digest` is the hash of its bytes, '' until it was read whole.
+
+    mark  see Stat; '' where it is not known
+    """
 
     generation: int
     size: int
     mtime_ns: int
     digest: str = ""
+    mark: str = ""
 
     def same(self, stat: Stat) -> bool:
-        return stat.same_version(self.size, self.mtime_ns)
+        if stat.size != self.size or (self.mark and stat.mark != self.mark):
+            return False
+        return stat.mtime_ns == self.mtime_ns or (bool(self.mark) and stat.mark_is_enough)
 
     def encode(self) -> bytes:
-        return json.dumps([self.generation, self.size, self.mtime_ns, self.digest]).encode()
+        return json.dumps([self.generation, self.size, self.mtime_ns, self.digest, self.mark]).encode()
 
     @classmethod
     def decode(cls, raw: bytes) -> "FileState":

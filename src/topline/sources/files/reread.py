@@ -1,7 +1,5 @@
 """Reads a kept dead letter again, under today's settings."""
 
-import gzip
-import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,19 +11,19 @@ from topline.changes import UPSERT, DeadLetter, TableChanges
 from topline.errors import StateError, TransientError
 from topline.sources import spill
 from topline.sources.files.audit import header_in
-from topline.sources.files.content import BrokenContent
 from topline.sources.files.reading import FileShape, Reading
-
-_GZIP = b"\x1f\x8b"
+from topline.sources.files.unpack import Unpacker, suffix_of
 
 
 class _Held:
-    """Bytes that are held already, read as a file is."""
+    """Bytes that are held already, read as a file is, and unpacked where they are a packed file."""
 
     def __init__(self, data: bytes) -> None:
-        self._data = data
+        self._data, suffix = data, suffix_of(data)
+        self.packed = bool(suffix)
+        self.read = Unpacker(suffix, self._take).read if suffix else self._take
 
-    def read(self, size: int) -> bytes:
+    def _take(self, size: int) -> bytes:
         piece, self._data = self._data[:size], self._data[size:]
         return piece
 
@@ -40,13 +38,11 @@ def reread(letter: DeadLetter, shape: FileShape, root: Path) -> TableChanges | D
     """
     try:
         data = b"".join(spill.original(letter.raw, shape.state_dir))
-        packed = data.startswith(_GZIP)
-        if packed:
-            data = gzip.decompress(data)
-        shape = shape if packed else _with_header(letter, shape, root)
-        reading = Reading(shape, _Held(data), _file(letter), letter.position.lo)
+        held = _Held(data)
+        shape = shape if held.packed else _with_header(letter, shape, root)
+        reading = Reading(shape, held, _file(letter), letter.position.lo)
         chunks = list(reading.chunks())
-    except (StateError, TransientError, BrokenContent, ValueError, OSError, EOFError, zlib.error) as error:
+    except (StateError, TransientError, ValueError, OSError) as error:
         return replace(letter, reason=str(error))
     bad = [bad for chunk in chunks for bad in chunk.bad]
     if bad or not reading.rows:

@@ -164,7 +164,7 @@ class FilesSource:
 
     def _start(self, file: Found, content: Content, draft: Draft) -> None:
         generation, skip = self._generations.of(file.partition, file.stat)
-        state = FileState(generation, file.stat.size, file.stat.mtime_ns)
+        state = FileState(generation, file.stat.size, file.stat.mtime_ns, mark=file.stat.mark)
         reading = Reading(self._shapes[file.table], content, file.name)
         self._current = _Current(file, content, reading, reading.chunks(), state, skip)
         self._note(file.partition, state, draft)

@@ -10,6 +10,7 @@ from pathlib import Path
 from topline.errors import TransientError
 from topline.sources.files.content import Stat
 from topline.sources.files.settings import FileTable
+from topline.sources.files.unpack import SUFFIXES as PACKED
 
 _SUFFIXES = {"csv": (".csv", ".tsv", ".txt"), "ndjson": (".ndjson", ".jsonl", ".json")}
 _WILD = re.compile(r"[*?\[]")
@@ -49,10 +50,10 @@ class Pattern:
             rest = parts[wild:]
             return cls(Path(*parts[:wild]), _translate(rest), len(rest) > 1)
         path = root / text
-        if path.suffix in (".gz", *_SUFFIXES[kind]) and not path.is_dir():
+        if path.suffix in (*PACKED, *_SUFFIXES[kind]) and not path.is_dir():
             return cls(path.parent, re.compile(re.escape(path.name)), deep=False)
-        endings = "|".join(re.escape(suffix) for suffix in _SUFFIXES[kind])
-        return cls(path, re.compile(rf"[^/]*(?:{endings})(?:\.gz)?"), deep=False)
+        endings, packed = ("|".join(map(re.escape, suffixes)) for suffixes in (_SUFFIXES[kind], PACKED))
+        return cls(path, re.compile(rf"[^/]*(?:{endings})(?:{packed})?"), deep=False)
 
 
 def _translate(parts: tuple[str, ...]) -> re.Pattern[str]:
@@ -123,7 +124,7 @@ class Watch:
         """Remember what is seen; whether it stands still by our own clock, or by the age of its mtime."""
         now = time.monotonic()
         before = self._since.get(stat.identity)
-        if before is None or before[0] != stat:
+        if before is None or not before[0].looks_like(stat):
             first = now
         elif before[1] != path:
             first = now - self._settle
