@@ -41,6 +41,10 @@ class Page:
     unchanged: bool = False
 
 
+class CursorExpired(Exception):  # noqa: N818 - caught within this package: it asks for another way, nothing failed
+    """Raised by `pages(since)` before its first page: the origin does not know that cursor any more. All is listed again."""
+
+
 class Feed(Protocol):
     """One table of one origin. All is called from the source's thread, but for `check` and what `pages(None)` does for
     `topline audit --sources`, which stand alone on a feed of their own.
