@@ -12,6 +12,7 @@ from topline.changes import UPSERT, Part, TableChanges
 from topline.config import Project
 from topline.dsn import parse_dsn
 from topline.embedded import EmbeddedPostgres
+from topline.embedded.partner import PartnerService, book_of
 from topline.errors import StateError
 from topline.live.checkpoint import Checkpoints, load_checkpoint
 from topline.live.dataflow import Dataflow
@@ -37,11 +38,15 @@ def load_plan(project: Project) -> ProjectPlan:
 
 
 class Databases:
-    """From a DSN as configured to a real one. The first `embedded:NAME` starts the embedded PostgreSQL."""
+    """From a DSN as configured to a real one. The first `embedded:NAME` starts the embedded PostgreSQL.
+
+    Partners' services that Topline plays itself are here too: they stop with the databases.
+    """
 
     def __init__(self, project: Project) -> None:
         self._project = project
         self._server: EmbeddedPostgres | None = None
+        self._partners: dict[str, PartnerService] = {}
 
     def __call__(self, dsn: str) -> str:
         if not dsn.startswith(EMBEDDED):
@@ -51,8 +56,16 @@ class Databases:
             self._server.start()
         return self._server.dsn(dsn.removeprefix(EMBEDDED))
 
-    def embedded(self, name: str) -> str:
-        return self(EMBEDDED + name)
+    def embedded(self, setting: str, name: str) -> str:
+        """What `embedded:NAME` stands for in a source's setting: the `wsdl` of a partner's service, the `dsn` of a database."""
+        return self._partner(name) if setting == "wsdl" else self(EMBEDDED + name)
+
+    def _partner(self, name: str) -> str:
+        if name not in self._partners:
+            service = PartnerService(book_of(self._project.state_dir, name))
+            service.start()
+            self._partners[name] = service
+        return self._partners[name].wsdl
 
     def _external(self, dsn: str) -> str:
         real = self._project.secret(dsn)
@@ -65,6 +78,8 @@ class Databases:
             self._server.start()
 
     def close(self) -> None:
+        for partner in self._partners.values():
+            partner.stop()
         if self._server is not None:
             self._server.stop()
 

@@ -20,6 +20,10 @@ KINDS: Mapping[str, str] = {
     "postgres": "topline.sources.postgres",
 }
 
+Embedded = Callable[[str, str], str]
+"""(setting, NAME) -> the DSN or address of a server that Topline starts itself."""
+_EMBEDDED = frozenset({"dsn", "wsdl"})
+
 
 @dataclass(frozen=True, slots=True)
 class Kind:
@@ -41,11 +45,11 @@ def settings_of(name: str) -> type[Settings]:
     return kind(name).settings
 
 
-def build(project: Project, tables: Mapping[str, TableSchema], embedded: Callable[[str], str]) -> list[Source]:
+def build(project: Project, tables: Mapping[str, TableSchema], embedded: Embedded) -> list[Source]:
     """The project's sources, in the order of topline.yml.
 
     tables    what the models declare, by full name (`shop.orders`); each source gets its own, by short name
-    embedded  turns the NAME of an `embedded:NAME` DSN into the DSN of a running server (`EmbeddedPostgres.dsn`)
+    embedded  where the server runs that a setting's `embedded:NAME` stands for (`topline.live.start.Databases.embedded`)
 
     ConfigError lists every fault of every source, with file and line.
     """
@@ -69,7 +73,7 @@ def _unconfigured(project: Project, tables: Mapping[str, TableSchema]) -> Iterat
 class _Build:
     """One source in the making, and the faults found on the way."""
 
-    def __init__(self, project: Project, name: str, tables: Mapping[str, TableSchema], embedded: Callable[[str], str]) -> None:
+    def __init__(self, project: Project, name: str, tables: Mapping[str, TableSchema], embedded: Embedded) -> None:
         self._project, self._name, self._embedded = project, name, embedded
         self._raw = project.config.sources[name]
         self._tables = {full.partition(".")[2]: schema for full, schema in tables.items() if full.startswith(f"{name}.")}
@@ -118,7 +122,7 @@ class _Build:
         return None
 
     def _resolve(self, node: Any, place: str) -> Any:
-        """References to secrets replaced everywhere, `embedded:` DSNs by running ones."""
+        """References to secrets replaced everywhere, `embedded:` servers by running ones."""
         if isinstance(node, dict):
             return {key: self._resolve(value, f"{place}.{key}" if place else str(key)) for key, value in node.items()}
         if isinstance(node, list):
@@ -130,8 +134,8 @@ class _Build:
         except ConfigError as error:
             self._fault(place, str(error))
             return node
-        embedded = place == "dsn" and text.startswith("embedded:")
-        return self._embedded(text.removeprefix("embedded:")) if embedded else text
+        embedded = place in _EMBEDDED and text.startswith("embedded:")
+        return self._embedded(place, text.removeprefix("embedded:")) if embedded else text
 
     def _fault(self, place: str, text: str) -> None:
         name = f"sources.{self._name}.{place}" if place else f"sources.{self._name}"

@@ -28,7 +28,7 @@ def built(folder: Path, text: str, tables: dict[str, TableSchema]) -> list[str]:
     """The sources' names; of faults, their lines without the folder."""
     (folder / "topline.yml").write_text(text)
     try:
-        return [source.name for source in build(load_project(folder), tables, lambda name: f"dbname={name}")]
+        return [source.name for source in build(load_project(folder), tables, lambda _, name: f"dbname={name}")]
     except ConfigError as error:
         return str(error).replace(f"{folder.resolve()}/", "").splitlines()
 
