@@ -1,6 +1,6 @@
-{# Text: the same bytes, order and emptiness on every engine. Arguments are SQL expressions, given as strings. #}
+{# Text: the same bytes, order and emptiness on every engine. Arguments are SQL expressions, given as strings.
+   What each macro gives is said in macros.yml. #}
 
-{# The text without spaces around it (of every Unicode width); NULL when nothing is left. #}
 {% macro nonempty(text) -%}
 nullif({{ trimmed(text) }}, '')
 {%- endmacro %}
@@ -12,17 +12,15 @@ nullif({{ trimmed(text) }}, '')
 {# DuckDB's trim takes away just these spaces, four times as fast as with a list. #}
 {% macro duckdb__trimmed(text) -%} trim(cast({{ text }} as text)) {%- endmacro %}
 {% macro default__trimmed(text) -%} trim(both {{ spaces() }} from cast({{ text }} as {{ text_type() }})) {%- endmacro %}
+{% macro snowflake__trimmed(text) -%} trim(cast({{ text }} as text), {{ spaces() }}) {%- endmacro %}
 
-{# The Unicode category Zs. #}
 {% macro spaces() -%}
-{{ " '\u0020\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000'" }}
+{{ "'\u0020\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000'" }}
 {%- endmacro %}
 
-{# The greatest and the least text of a group, by UTF-8 bytes. #}
 {% macro max_text(text) -%} max({{ by_bytes(text) }}) {%- endmacro %}
 {% macro min_text(text) -%} min({{ by_bytes(text) }}) {%- endmacro %}
 
-{# Text that sorts and compares by its UTF-8 bytes, for ORDER BY, < and >. #}
 {% macro by_bytes(text) -%}
 {{ return(adapter.dispatch('by_bytes')(text)) }}
 {%- endmacro %}
@@ -31,25 +29,22 @@ nullif({{ trimmed(text) }}, '')
 {% macro spark__by_bytes(text) -%} ({{ text }}) {%- endmacro %}
 {% macro snowflake__by_bytes(text) -%} collate({{ text }}, '') {%- endmacro %}
 
-{# Does the whole text match the pattern? Patterns keep to what every engine reads alike: classes, groups, counts. #}
 {% macro text_matches(text, pattern) -%}
 {{ return(adapter.dispatch('text_matches')(text, pattern)) }}
 {%- endmacro %}
 
 {% macro duckdb__text_matches(text, pattern) -%} regexp_full_match({{ text }}, '{{ pattern }}') {%- endmacro %}
 {% macro default__text_matches(text, pattern) -%} ({{ text }} ~ '^({{ pattern }})$') {%- endmacro %}
-{% macro spark__text_matches(text, pattern) -%} ({{ text }} rlike '^({{ pattern }})$') {%- endmacro %}
-{% macro snowflake__text_matches(text, pattern) -%} regexp_like({{ text }}, '{{ pattern }}') {%- endmacro %}
+{# Java's $ also stands before a last line break; no character may follow. #}
+{% macro spark__text_matches(text, pattern) -%} ({{ text }} rlike '^({{ pattern }})(?![^.]|[.])') {%- endmacro %}
+{% macro snowflake__text_matches(text, pattern) -%} regexp_like({{ text }}, '({{ pattern }})') {%- endmacro %}
 
-{# A cast of text whose shape was checked before: NULL, not an error, where the engine can say so. #}
 {% macro safe_cast_text(text, type) -%}
 {{ return(adapter.dispatch('safe_cast_text')(text, type)) }}
 {%- endmacro %}
 
-{% macro duckdb__safe_cast_text(text, type) -%} try_cast({{ text }} as {{ type }}) {%- endmacro %}
-{% macro default__safe_cast_text(text, type) -%} cast({{ text }} as {{ type }}) {%- endmacro %}
-{% macro spark__safe_cast_text(text, type) -%} try_cast({{ text }} as {{ type }}) {%- endmacro %}
-{% macro snowflake__safe_cast_text(text, type) -%} try_cast({{ text }} as {{ type }}) {%- endmacro %}
+{% macro default__safe_cast_text(text, type) -%} try_cast({{ text }} as {{ type }}) {%- endmacro %}
+{% macro postgres__safe_cast_text(text, type) -%} cast({{ text }} as {{ type }}) {%- endmacro %}
 
 {% macro text_type() -%}
 {{ return(adapter.dispatch('text_type')()) }}

@@ -1,12 +1,11 @@
 {# Time: instants are TIMESTAMPTZ, days are business days in the project's time zone. Arguments are SQL expressions, given
-   as strings; a zone is an IANA name as a Jinja string. Years 1900 to 2999: all engines agree there. #}
+   as strings; a zone is an IANA name as a Jinja string. Years 1900 to 2999: all engines agree there. Spark's session zone
+   is to be UTC. What each macro gives is said in macros.yml. #}
 
-{# The business date of an instant: its date in the project's time zone. #}
 {% macro business_date(instant) -%}
 cast({{ at_zone(instant, var('time_zone')) }} as date)
 {%- endmacro %}
 
-{# An instant's local time in `zone`, and a local time's instant. #}
 {% macro at_zone(value, zone) -%}
 {{ return(adapter.dispatch('at_zone')(value, zone)) }}
 {%- endmacro %}
@@ -21,31 +20,41 @@ cast({{ at_zone(instant, var('time_zone')) }} as date)
 
 {% macro default__local_to_instant(value, zone) -%} (({{ value }}) at time zone '{{ zone }}') {%- endmacro %}
 {% macro spark__local_to_instant(value, zone) -%} to_utc_timestamp({{ value }}, '{{ zone }}') {%- endmacro %}
-{% macro snowflake__local_to_instant(value, zone) -%} convert_timezone('{{ zone }}', 'UTC', {{ value }}) {%- endmacro %}
+{# convert_timezone gives a time without a zone, which the session's zone would be put on. #}
+{% macro snowflake__local_to_instant(value, zone) -%}
+to_timestamp_tz(to_char(convert_timezone('{{ zone }}', 'UTC', {{ value }}), 'YYYY-MM-DD HH24:MI:SS.FF6') || ' +00:00')
+{%- endmacro %}
 
-{# ISO 8601 text as a date; NULL for anything else, also for a day that no calendar has. #}
 {% macro try_date(text) -%}
 case when length({{ nonempty(text) }}) = 10 and {{ text_matches(nonempty(text), date_pattern()) }}
   then {{ safe_cast_text(nonempty(text), 'date') }} end
 {%- endmacro %}
 
-{# ISO 8601 text (or a typed column) as an instant: its own offset counts, else it is local time in `zone`; NULL if neither. #}
 {% macro to_instant(text, zone) -%}
 case when {{ text_matches(nonempty(text), instant_pattern()) }}
-  then {{ safe_cast_text(microseconds(nonempty(text)), 'timestamptz') }}
+  then {{ safe_cast_text(microseconds(nonempty(text)), instant_type()) }}
   when {{ text_matches(nonempty(text), local_pattern()) }}
   then {{ local_to_instant(safe_cast_text(microseconds(nonempty(text)), 'timestamp'), zone) }} end
 {%- endmacro %}
 
-{# The business date of a sale's time as text: a bare date as it stands, else the business date of the instant. #}
 {% macro sale_date(text, zone) -%}
 coalesce({{ try_date(text) }}, {{ business_date(to_instant(text, zone)) }})
 {%- endmacro %}
 
-{# Digits beyond the microsecond are cut off. #}
 {% macro microseconds(text) -%}
-regexp_replace({{ text }}, '([.][0-9]{6})[0-9]+', '\1')
+{{ return(adapter.dispatch('microseconds')(text)) }}
 {%- endmacro %}
+
+{% macro default__microseconds(text) -%} regexp_replace({{ text }}, '([.][0-9]{6})[0-9]+', '\1') {%- endmacro %}
+{% macro spark__microseconds(text) -%} regexp_replace({{ text }}, '([.][0-9]{6})[0-9]+', '$1') {%- endmacro %}
+{% macro snowflake__microseconds(text) -%} regexp_replace({{ text }}, '([.][0-9]{6})[0-9]+', '\\1') {%- endmacro %}
+
+{% macro instant_type() -%}
+{{ return(adapter.dispatch('instant_type')()) }}
+{%- endmacro %}
+
+{% macro default__instant_type() -%} timestamptz {%- endmacro %}
+{% macro spark__instant_type() -%} timestamp {%- endmacro %}
 
 {% macro date_pattern() -%}
 (19|2[0-9])[0-9]{2}-((0[13578]|1[02])-(0[1-9]|[12][0-9]|3[01])|(0[469]|11)-(0[1-9]|[12][0-9]|30)|02-(0[1-9]|1[0-9]|2[0-8]))

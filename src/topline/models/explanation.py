@@ -2,8 +2,11 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 
 from topline.errors import UsageError
+from topline.models.dialects import TITLES, Dialect
 from topline.models.graph import inputs_of, plain
 from topline.models.plan import (
     Aggregate,
@@ -46,8 +49,7 @@ class Explanation:
     columns: tuple[tuple[str, str, str], ...]  # name, type, description
     steps: tuple[Step, ...]
     lineage: tuple[Lineage, ...]
-    sql_duckdb: str
-    sql_postgres: str
+    sql: dict[Dialect, str]
     live_only: str
 
 
@@ -60,8 +62,12 @@ def explain(plan: ProjectPlan, model: str) -> Explanation:
     columns = tuple((c.name, c.type.value, notes.get(c.name, "")) for c in chosen.schema.columns)
     return Explanation(
         chosen.name, chosen.path, chosen.description, chosen.published, chosen.schema.key, columns,
-        tuple(_steps(plan, chosen)), chosen.lineage, chosen.sql_duckdb.strip(), chosen.sql_postgres.strip(), chosen.live_only,
+        tuple(_steps(plan, chosen)), chosen.lineage, _sql(chosen), chosen.live_only,
     )  # fmt: skip
+
+
+def _sql(model: ModelPlan) -> dict[Dialect, str]:
+    return {"duckdb": model.sql_duckdb.strip(), "postgres": model.sql_postgres.strip(), **model.sql_elsewhere}
 
 
 def render_explanation(explanation: Explanation) -> str:
@@ -81,7 +87,8 @@ def _lines(e: Explanation) -> Iterator[str]:
         yield f"  {name} {kind}{': ' + note if note else ''}\n      from {origins[name]}"
     yield "\nplan"
     yield from (f"  {'  ' * s.depth}#{s.number} {s.text}{' (shown above)' if s.repeated else ''}" for s in e.steps)
-    yield f"\nSQL for DuckDB\n\n{e.sql_duckdb}\n\nSQL for PostgreSQL\n\n{e.sql_postgres}"
+    alike = groupby(e.sql.items(), key=itemgetter(1))
+    yield from (f"\nSQL for {' and '.join(TITLES[dialect] for dialect, _ in engines)}\n\n{sql}" for sql, engines in alike)
 
 
 def _steps(plan: ProjectPlan, model: ModelPlan) -> Iterator[Step]:

@@ -1,4 +1,4 @@
-"""Renders a model's Jinja as dbt would, for one dialect. Relations become one quoted name: "model", "source.table"."""
+"""Renders a model's Jinja as dbt would, for one dialect."""
 
 import functools
 import re
@@ -6,19 +6,19 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import CodeType
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 from jinja2 import Environment, StrictUndefined, Template, TemplateError, TemplateSyntaxError, nodes
 
 from topline.errors import ModelError
+from topline.models.dialects import Dialect, prefixes, relation
 from topline.models.faults import line_of_text
 from topline.models.project import DbtProject, ModelFile
 
-Dialect = Literal["duckdb", "postgres"]
 _BLOCK = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 
 
-_SYNTAX = Environment(undefined=StrictUndefined)
+_SYNTAX = Environment(undefined=StrictUndefined, extensions=["jinja2.ext.do"])
 
 
 @functools.lru_cache(maxsize=256)
@@ -28,8 +28,10 @@ def _compiled(text: str) -> CodeType:
 
 
 @functools.lru_cache(maxsize=256)
-def _macro_names(text: str) -> tuple[str, ...]:
-    return tuple(macro.name for macro in _SYNTAX.parse(text).find_all(nodes.Macro))
+def _macros_of(text: str) -> tuple[tuple[str, CodeType], ...]:
+    """Each macro of a file as a template of its own, as dbt has it: so they find each other only by name, in the context."""
+    macros = _SYNTAX.parse(text).find_all(nodes.Macro)
+    return tuple((macro.name, _SYNTAX.compile(nodes.Template([macro], lineno=1))) for macro in macros)
 
 
 @dataclass(slots=True)
@@ -52,9 +54,7 @@ class Renderer:
         self._environment.globals.update(self._context())
         self._macros: dict[str, Callable[..., object]] = {}
         for path, text in project.macros:
-            self._declare_macros(path, text)
-        for _, text in project.macros:
-            self._load_macros(text)
+            self._load_macros(path, text)
 
     def render(self, model: ModelFile) -> Rendered:
         """The model's SQL; lines of the file stay where they are, so that faults can name them."""
@@ -78,33 +78,39 @@ class Renderer:
             "source": self._source,
             "var": self._var,
             "config": self._config,
-            "return": lambda value: value,
+            "return": _return,
             "adapter": _Adapter(self._dispatch, self._dialect),
             "target": {"type": self._dialect, "name": "topline"},
             "env_var": _no_environment,
             "exceptions": {"raise_compiler_error": _raise},
         }
 
-    def _declare_macros(self, path: str, text: str) -> None:
-        """Before any file is loaded: a loaded file sees the names that are there at that time."""
+    def _load_macros(self, path: str, text: str) -> None:
         try:
-            names = _macro_names(text)
+            macros = _macros_of(text)
         except TemplateSyntaxError as error:
             raise ModelError(f"Jinja: {error.message}", path=path, line=error.lineno or 1) from None
-        self._environment.globals.update({name: _in_one_line(self._macros, name) for name in names})
+        for name, code in macros:
+            self._environment.globals[name] = _called(functools.partial(self._macro, name, code))
 
-    def _load_macros(self, text: str) -> None:
-        module = self._template(text).module
-        self._macros.update({name: macro for name, macro in vars(module).items() if callable(macro)})
+    def _macro(self, name: str, code: CodeType) -> Callable[..., object]:
+        """Made at its first call: it sees the names that are there when it is made."""
+        if name not in self._macros:
+            self._macros[name] = getattr(self._instance(code).module, name)
+        return self._macros[name]
 
     def _template(self, text: str) -> Template:
-        return Template.from_code(self._environment, _compiled(text), self._environment.make_globals(None))
+        return self._instance(_compiled(text))
+
+    def _instance(self, code: CodeType) -> Template:
+        return Template.from_code(self._environment, code, self._environment.make_globals(None))
 
     def _dispatch(self, name: str, namespace: str | None = None) -> object:  # noqa: ARG002 - dbt's signature
-        for prefix in (self._dialect, "default"):
-            if macro := self._environment.globals.get(f"{prefix}__{name}"):
-                return macro
-        raise ModelError(f"no macro {self._dialect}__{name} or default__{name} in macros/")
+        names = [f"{prefix}__{name}" for prefix in prefixes(self._dialect)]
+        found = next((macro for one in names if (macro := self._environment.globals.get(one))), None)
+        if found is None:
+            raise ModelError(f"no macro {' or '.join(names)} in macros/")
+        return found
 
     def _ref(self, *names: str) -> str:
         name = names[-1]
@@ -114,7 +120,7 @@ class Renderer:
                 "Live models read only live models and sources"
             )
         self._now.refs.append(name)
-        return f'"{name}"'
+        return relation(self._dialect, name)
 
     def _source(self, source: str, table: str) -> str:
         name = f"{source}.{table}"
@@ -123,7 +129,7 @@ class Renderer:
                 f"source('{source}', '{table}'): not declared in models/live; declared are {_listed(self._project.tables)}"
             )
         self._now.sources.append(name)
-        return f'"{name}"'
+        return relation(self._dialect, source, table)
 
     def _var(self, name: str, *default: object) -> object:
         if name in self._variables:
@@ -146,11 +152,27 @@ class _Adapter:
         return self.dialect
 
 
-def _in_one_line(macros: Mapping[str, Callable[..., object]], name: str) -> Callable[..., str]:
-    """The macro `name`, in one line: so that it moves no line of the model that calls it."""
+class _Returned(Exception):  # noqa: N818 - no error
+    """What dbt's `return` ends a macro with: a value of any type."""
 
-    def call(*args: object, **kwargs: object) -> str:
-        return re.sub(r"\s*\n\s*", " ", str(macros[name](*args, **kwargs))).strip()
+    def __init__(self, value: object) -> None:
+        super().__init__()
+        self.value = value
+
+
+def _return(value: object = None) -> NoReturn:
+    raise _Returned(value)
+
+
+def _called(macro: Callable[[], Callable[..., object]]) -> Callable[..., object]:
+    """What calls a macro and gives its value. Text is put in one line, so that it moves no line of the model that asks."""
+
+    def call(*args: object, **kwargs: object) -> object:
+        try:
+            value = macro()(*args, **kwargs)
+        except _Returned as returned:
+            value = returned.value
+        return re.sub(r"\s*\n\s*", " ", value).strip() if isinstance(value, str) else value
 
     return call
 

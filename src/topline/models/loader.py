@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from topline.errors import ModelError
 from topline.models import functions
+from topline.models.dialects import DIALECTS, OWN, Dialect
 from topline.models.faults import ModelErrors, Place
 from topline.models.fusion import fused
 from topline.models.graph import Graph, topological
@@ -24,11 +25,11 @@ from topline.schema import TableSchema
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A model between rendering and its place in the plan."""
+    """A model between rendering and its place in the plan. `sql` is by dialect."""
 
     file: ModelFile
     meta: Mapping[str, Any]
-    sql: Mapping[str, str]
+    sql: Mapping[Dialect, str]
     depends_on: tuple[str, ...]
 
 
@@ -66,18 +67,30 @@ def scan(graph: Graph, schema: TableSchema) -> Node:
 
 def _drafts(project: DbtProject, variables: Mapping[str, object], faults: list[ModelError]) -> dict[str, Draft]:
     """The models in topological order, rendered; those that do not render become faults."""
-    duckdb, postgres = Renderer(project, "duckdb", variables), Renderer(project, "postgres", variables)
+    renderers = {dialect: Renderer(project, dialect, variables) for dialect in DIALECTS}
     drafts: dict[str, Draft] = {}
     for file in project.models.values():
         try:
-            first, second = duckdb.render(file), postgres.render(file)
+            rendered = {dialect: renderers[dialect].render(file) for dialect in OWN}
         except ModelError as error:
             faults.append(error)
             continue
+        first = rendered["duckdb"]
         meta = {**file.meta, **(first.config.get("meta") or {})}
         depends = tuple(dict.fromkeys([*first.refs, *first.sources]))
-        drafts[file.name] = Draft(file, meta, {"duckdb": first.sql.rstrip(), "postgres": second.sql.rstrip()}, depends)
+        sql = {dialect: one.sql.rstrip() for dialect, one in rendered.items()}
+        drafts[file.name] = Draft(file, meta, {**sql, **dict(_elsewhere(file, renderers))}, depends)
     return _sorted(drafts, faults)
+
+
+def _elsewhere(file: ModelFile, renderers: Mapping[Dialect, Renderer]) -> Iterator[tuple[Dialect, str]]:
+    """The model for the engines that Topline does not run itself: what it lacks there stops nothing."""
+    for dialect in DIALECTS:
+        if dialect not in OWN:
+            try:
+                yield dialect, renderers[dialect].render(file).sql.strip()
+            except ModelError as error:
+                yield dialect, f"-- {error}"
 
 
 def _sorted(drafts: dict[str, Draft], faults: list[ModelError]) -> dict[str, Draft]:
@@ -178,6 +191,7 @@ def _model(draft: Draft, root: Node, key: tuple[str, ...], lineages: Lineages, g
         lineage=lineages.of(root),
         indexes=tuple(tuple(index) for index in draft.meta.get("indexes") or ()),
         column_descriptions=dict(draft.file.columns),
+        sql_elsewhere={dialect: sql for dialect, sql in draft.sql.items() if dialect not in OWN},
         live_only="; ".join(live_only(draft.sql["postgres"])),
         fingerprint=_sha256(graph.digest(root), schema, published),
     )

@@ -7,6 +7,7 @@ identity and listed in topological order (inputs first).
 from dataclasses import dataclass, field
 from typing import Literal
 
+from topline.models.dialects import Dialect
 from topline.schema import Column, TableSchema
 
 
@@ -107,7 +108,8 @@ class Lineage:
 @dataclass(frozen=True, slots=True)
 class ModelPlan:
     """One model. `sql` runs from scratch, in DuckDB and in PostgreSQL, over relations named `"source.table"` (quoted, with
-    the dot inside) and `"model"`; `published` models have a key and become tables of the results database."""
+    the dot inside) and `"model"`; `sql_elsewhere` is the same for each other engine (by dialect), over relations `source.table`
+    and `model`. `published` models have a key and become tables of the results database."""
 
     name: str
     path: str
@@ -121,6 +123,7 @@ class ModelPlan:
     lineage: tuple[Lineage, ...]
     indexes: tuple[tuple[str, ...], ...] = ()
     column_descriptions: dict[str, str] = field(default_factory=dict)
+    sql_elsewhere: dict[Dialect, str] = field(default_factory=dict)
     live_only: str = ""
     fingerprint: str = ""
 

@@ -96,6 +96,11 @@ def test_an_explanation_can_be_shown_and_written_as_json() -> None:
     assert "#37 first 100 of each date by total_sales descending, salesman_id ascending" in text
     assert "from branches.sales.amount, partner.entries.amount, shop.order_items.quantity, shop.order_items.unit_price" in text
     assert "sales: union of 3 (shown above)" in text
+    assert [line for line in text.splitlines() if line.startswith("SQL for")] == [
+        "SQL for DuckDB and PostgreSQL",
+        "SQL for Spark and Databricks",
+        "SQL for Snowflake",
+    ]
     assert json.loads(json.dumps(asdict(explanation)))["model"] == "top_salesmen"
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from tests.conftest import Postgres
 from tests.unit.models.relations import SALES
-from topline.models.jinja import Dialect, Renderer
+from topline.models.dialects import Dialect
+from topline.models.jinja import Renderer
 from topline.models.project import ModelFile, read_project
 
 PROJECT = read_project(SALES)
