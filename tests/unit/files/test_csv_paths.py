@@ -22,11 +22,26 @@ LIMIT = 1024
 
 # Pieces that make a random file look like CSV just enough to reach every branch.
 PIECES = [b"a", b"1", b",", b",", b'"', b'""', b"\n", b"\n", b"\r\n", b"\r", b"\0", b"\xe9", "é".encode(), b"\\", b";", b" "]
-PIECES += [b"x,y\n", b'"p,q",r\n', b'"m\nn",o\r\n', b"\xef\xbb\xbf", b"z" * 600]
+PIECES += [b"|", b"||", "§".encode(), b"#", b"\x1f"]
+PIECES += [b"x,y\n", b"x||y\n", b'"p||q"||r\n', b"#x,y\n", b'"p,q",r\n', b'"m\nn",o\r\n', b"\xef\xbb\xbf", b"z" * 600]
 noise = st.lists(st.sampled_from(PIECES), max_size=60).map(b"".join)
 dialects = st.sampled_from(
-    [{}, {"quote": ""}, {"escape": "\\"}, {"delimiter": ";"}, {"encoding": "cp1252"}, {"quote": "", "escape": "\\"}]
+    [
+        {},
+        {"quote": ""},
+        {"escape": "\\"},
+        {"delimiter": ";"},
+        {"encoding": "cp1252"},
+        {"quote": "", "escape": "\\"},
+        {"delimiter": "||"},
+        {"delimiter": "||", "escape": "\\"},
+        {"delimiter": "|"},
+        {"delimiter": "§", "encoding": "cp1252"},
+        {"delimiter": "§"},
+        {"comment": "#"},
+    ]
 )
+wide = st.sampled_from(["utf-16-le", "utf-16-be", "utf-32-le"])
 
 
 def shape(tmp: Path, **options: Any) -> FileShape:
@@ -68,6 +83,32 @@ def test_fast_and_slow_agree(
     assert read(path, replace(slow, block=block)) == expected
 
 
+@settings(max_examples=100, deadline=None)
+@given(data=noise, encoding=wide, mark=st.booleans(), cut=st.integers(0, 3), block=st.sampled_from([5, 64]))
+def test_wide_encodings_give_the_same_and_keep_their_own_bytes(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, encoding: str, mark: bool, cut: int, block: int
+) -> None:
+    """The same text as UTF-8 gives the same rows; of the letters, the file's own bytes are kept."""
+    tmp = tmp_path_factory.getbasetemp()
+    text = data.decode("utf-8", "replace").lstrip("\ufeff").replace("\x1f", "\U0001f600")
+    narrow, path = tmp / "narrow.csv", tmp / "wide.csv"
+    narrow.write_bytes(text.encode())
+    raw = text.encode(encoding)
+    path.write_bytes(("\ufeff".encode(encoding) if mark else b"") + raw)
+    expected_rows, expected_letters, end = read(narrow, shape(tmp, header=False, delimiter="||"))
+    how = replace(shape(tmp, header=False, delimiter="||", encoding="utf-8" if mark else encoding), block=block)
+    rows, letters, found_end = read(path, how)
+    assert (rows, found_end) == (expected_rows, end)
+    assert [(line, kept.decode(encoding)) for line, kept, _ in letters] == [
+        (n, kept.decode()) for n, kept, _ in expected_letters
+    ]
+    path.write_bytes(raw[: len(raw) - cut])
+    kept = b"".join(kept for _, kept, _ in read(path, shape(tmp, header=["id", "amount", "x", "y", "z"], encoding=encoding))[1])
+    assert [octet for octet in kept if octet not in b"\r\n\0"] == [
+        octet for octet in raw[: len(raw) - cut] if octet not in b"\r\n\0"
+    ]
+
+
 @settings(max_examples=300, deadline=None)
 @given(data=noise, block=st.sampled_from([5, 1 << 20]))
 def test_nothing_is_lost(tmp_path_factory: pytest.TempPathFactory, data: bytes, block: int) -> None:
@@ -77,9 +118,11 @@ def test_nothing_is_lost(tmp_path_factory: pytest.TempPathFactory, data: bytes, 
     path.write_bytes(data)
     rows, letters, end = read(path, replace(shape(tmp, header=False), block=block))
     starts = sorted([line for line, _ in rows] + [line for line, _, _ in letters])
-    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    text = data.removeprefix(b"\xef\xbb\xbf")
+    end_of_line = b"\r" if b"\n" not in text else b"\n"
+    lines = text.split(end_of_line)
     for line, raw, _ in letters:
-        assert b"\n".join(lines[line - 1 :]).startswith(raw.rstrip(b"\n"))
+        assert end_of_line.join(lines[line - 1 :]).startswith(raw.rstrip(b"\r\n"))
         assert raw
     covered = {n for start, following in pairwise([*starts, end]) for n in range(start, following)}
     assert all(not lines[n - 1].strip(b"\r") for n in range(1, end) if n not in covered and n <= len(lines))

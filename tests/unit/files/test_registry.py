@@ -45,7 +45,7 @@ sources:
     kind: files
     settle: soon
     tables:
-      sales: {path: inbox, delimiter: "::"}
+      sales: {path: inbox, quote: "::"}
   partner:
     kind: soup
   other:
@@ -56,12 +56,12 @@ sources:
     assert [fault.rpartition("; ")[0] or fault.rpartition(" (")[0] for fault in faults] == [
         "topline.yml:2: sources: the models declare shop.orders, but no source 'shop' is configured",
         "topline.yml:5: sources.branches.settle: Input should be a valid number, unable to parse string as a number",
-        "topline.yml:7: sources.branches.tables.sales.delimiter: String should have at most 1 character",
+        "topline.yml:7: sources.branches.tables.sales.quote: String should have at most 1 character",
         "topline.yml:9: sources.partner.kind: unknown kind 'soup'",
         "topline.yml:10: sources.other.kind: `kind` is missing",
     ]
     assert faults[1].endswith("(found 'soon')")
-    assert faults[3].endswith("allowed: files, postgres")
+    assert faults[3].endswith(f"allowed: {', '.join(sorted(KINDS))}")
 
 
 @pytest.mark.parametrize(

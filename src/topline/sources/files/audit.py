@@ -11,13 +11,11 @@ from topline.errors import TransientError
 from topline.schema import Type
 from topline.sources.base import Context, Fault
 from topline.sources.files.content import BrokenContent, Content
-from topline.sources.files.quoted import Splitter
-from topline.sources.files.reading import FileShape, Reading, header_of
+from topline.sources.files.header import opened_by
+from topline.sources.files.reading import FileShape, Reading
 from topline.sources.files.record import FILE, LINE
 from topline.sources.files.settings import FilesSettings
 from topline.sources.files.watch import Found, Pattern, Watch
-
-_HEADER_BYTES = 1 << 20
 
 
 def declaration_faults(context: Context, settings: FilesSettings) -> list[str]:
@@ -72,25 +70,20 @@ def _header_faults(where: str, shape: FileShape, file: Found | None) -> list[Fau
     if file is None or file.stat.size == 0:
         return []
     try:
-        header_in(file.path, shape)
+        opened_as(file.path, shape)
     except (TransientError, BrokenContent, ValueError, FileNotFoundError) as error:
         remedy = "declare the columns that the files have, or mend the file; as it stands it is kept as dead letters"
         return [Fault(where, f"{file.name}: {error}", remedy)]
     return []
 
 
-def header_in(path: Path, shape: FileShape) -> tuple[str, ...]:
-    """The names of a CSV file's fields. ValueError where they do not serve, FileNotFoundError where it is gone."""
-    if shape.settings.header is not True:
-        return tuple(shape.wanted) if shape.settings.header is False else shape.settings.header
+def opened_as(path: Path, shape: FileShape) -> FileShape:
+    """See `opened_by`. FileNotFoundError where the file is gone."""
     content = Content(path)
     try:
-        data = content.read(_HEADER_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n")
+        return opened_by(content, shape)
     finally:
         content.close()
-    record = Splitter(shape.dialect).split(data, 0, final=True)
-    assert record is not None  # the end is final, so a record never goes on
-    return header_of(record.fields, record.fault, data[: record.end], shape)
 
 
 def current(shape: FileShape, files: Sequence[Found]) -> Iterator[pa.Table]:

@@ -2,113 +2,112 @@
 
 Regular: one record on one line, of the right number of fields, valid in the encoding, each quote opening or closing a
 whole field, or doubled within one. Both ways give the same rows, which a property test holds.
+
+pyarrow takes one ASCII byte as delimiter. Any other is replaced, for it, by a control character that the piece does not hold.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
 
 from topline.changes import Ints
+from topline.sources.files.coding import Coding
+from topline.sources.files.lines import RETURN, Lines, Mask
 from topline.sources.files.quoted import Dialect, Splitter
-from topline.sources.files.record import Bad, Parsed, Row, decode, table_of
+from topline.sources.files.record import Bad, Parsed, Row, table_of
 
-Bytes = npt.NDArray[np.uint8]
-Mask = npt.NDArray[np.bool_]
-
-_NEWLINE, _RETURN, _BOM = 10, 13, b"\xef\xbb\xbf"
+_BOM = b"\xef\xbb\xbf"
+_UNUSED = bytes([31, 30, 29, 28, *range(1, 9), 11, 12, *range(14, 28), 127])
 
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The fields of a record by name, and which of them to take, in the table's order; `key`: those never NULL."""
+    """A record has `width` fields. `places`: where the table's columns stand among them, by name; `key`: those never NULL.
 
-    header: tuple[str, ...]
-    wanted: tuple[str, ...]
+    `header`: the bytes of the record that named them, which is skipped where it stands again; b"" for none.
+    """
+
+    width: int
+    places: dict[str, int]
     key: tuple[str, ...]
-
-    @property
-    def places(self) -> list[int]:
-        return [self.header.index(name) for name in self.wanted]
-
-
-@dataclass(frozen=True, slots=True)
-class Lines:
-    """A piece of a file cut into lines: byte i of line j lies in data[starts[j]:ends[j]] (without its line feed)."""
-
-    data: bytes
-    octets: Bytes
-    starts: Ints
-    ends: Ints
-
-    @classmethod
-    def of(cls, data: bytes) -> "Lines":
-        octets = np.frombuffer(data, np.uint8)
-        ends = np.flatnonzero(octets == _NEWLINE).astype(np.int64)
-        if data and not data.endswith(b"\n"):
-            ends = np.append(ends, len(data))
-        starts = np.concatenate(([0], ends[:-1] + 1)).astype(np.int64) if len(ends) else ends
-        return cls(data, octets, starts, ends)
-
-    def places(self, octet: int) -> Ints:
-        return np.flatnonzero(self.octets == octet).astype(np.int64)
-
-    def line_of(self, places: Ints) -> Ints:
-        return np.searchsorted(self.ends, places)
-
-    def holding(self, places: Ints) -> Mask:
-        mask = np.zeros(len(self.ends), dtype=bool)
-        mask[self.line_of(places)] = True
-        return mask
+    header: bytes = b""
 
 
 class CsvParser:
-    """Parses the records of one file; its header is known."""
+    """Parses the records of one file; its columns are known. Lines that begin with `comment` are skipped."""
 
-    def __init__(self, columns: Columns, dialect: Dialect, encoding: str, fast: bool = True) -> None:
-        self._columns, self._dialect, self._encoding, self._fast = columns, dialect, encoding, fast
+    def __init__(self, columns: Columns, dialect: Dialect, coding: Coding, *, comment: bytes = b"", fast: bool = True) -> None:
+        self._columns, self._dialect, self._coding, self._comment = columns, dialect, coding, comment
+        self._fast = fast
         self._splitter = Splitter(dialect)
-        self._schema = pa.schema([(name, pa.string()) for name in columns.wanted])
+        self._schema = pa.schema([(name, pa.string()) for name in columns.places])
 
     def parse(self, data: bytes, line: int, final: bool) -> Parsed:
         lines = Lines.of(data)
-        blank = _blank(lines)
-        regular = self._regular(lines) & ~blank if self._fast else np.zeros(len(lines.ends), dtype=bool)
-        slow, bad, stop = self._slowly(lines, np.flatnonzero(~regular & ~blank), regular, final)
+        skipped = self._skipped(lines)
+        plain, dialect = self._translated(lines)
+        regular = self._regular(plain, dialect, lines.lengths) & ~skipped if self._fast and dialect else lines.none()
+        slow, bad, stop = self._slowly(lines, np.flatnonzero(~regular & ~skipped), regular, final)
         regular[stop:] = False
         chosen = np.flatnonzero(regular)
-        rows = self._quickly(lines, chosen)
+        rows = self._quickly(plain, chosen, dialect or self._dialect)
         merged, places = _merge(rows, chosen, *table_of(self._schema, slow))
         merged, places, keyless = self._without_key(merged, places, lines)
         found = sorted(Bad(place + line, raw, reason) for place, raw, reason in (*bad, *keyless))
-        consumed = len(data) if stop == len(lines.ends) else int(lines.starts[stop])
+        consumed = len(data) if stop == len(lines) else int(lines.starts[stop])
         return Parsed(merged, places + line, tuple(found), consumed, stop)
 
-    def _regular(self, lines: Lines) -> Mask:
+    def _skipped(self, lines: Lines) -> Mask:
+        """Lines that are no records: blank, a comment, the header once more."""
+        skipped = lines.blank()
+        if self._comment:
+            skipped |= lines.beginning_with(self._comment)
+        if self._columns.header:
+            skipped |= lines.equal_to(self._columns.header)
+        return skipped
+
+    def _translated(self, lines: Lines) -> tuple[Lines, Dialect | None]:
+        """The same lines with a delimiter that pyarrow takes; no dialect where the piece holds every byte that could be one."""
+        delimiter = self._dialect.delimiter
+        if len(delimiter) == 1 and delimiter.isascii():
+            return lines, self._dialect
+        special = self._dialect.quote + self._dialect.escape
+        unused = next((bytes([octet]) for octet in _UNUSED if octet not in special and octet not in lines.data), b"")
+        if not unused:
+            return lines, None
+        return Lines.of(lines.data.replace(delimiter, unused)), replace(self._dialect, delimiter=unused)
+
+    def _regular(self, lines: Lines, dialect: Dialect, lengths: Ints) -> Mask:
         """Which lines prove to be one whole record that pyarrow reads exactly as `quoted.Splitter` would."""
-        width, dialect = len(self._columns.header), self._dialect
-        quotes = lines.places(ord(dialect.quote)) if dialect.quote else np.empty(0, np.int64)
-        separators = lines.places(ord(dialect.delimiter))
-        counts = _per_line(lines, separators[~_inside(lines, separators, quotes)] if len(quotes) else separators)
-        regular: Mask = (counts == width - 1) & (lines.ends - lines.starts < dialect.max_bytes)
+        quotes = lines.places(dialect.quote[0]) if dialect.quote else np.empty(0, np.int64)
+        separators = lines.places(dialect.delimiter[0])
+        counts = lines.per_line(separators[~_inside(lines, separators, quotes)] if len(quotes) else separators)
+        regular: Mask = (counts == self._columns.width - 1) & (lengths < dialect.max_bytes)
         regular &= ~_misquoted(lines, quotes, dialect)
-        regular &= ~_holding_any(lines, [0, ord(dialect.escape)] if dialect.escape else [0])
-        returns = lines.places(_RETURN)
+        regular &= ~lines.holding_any([0, *dialect.escape])
+        returns = lines.places(RETURN)
         regular &= ~lines.holding(returns[~_followed_by_newline(lines, returns)])
         if _BOM in lines.data:  # pyarrow drops one at the beginning of what it is given
-            regular &= lines.octets[lines.starts] != _BOM[0]
+            regular &= lines.octets[np.minimum(lines.starts, len(lines.octets) - 1)] != _BOM[0]
         return regular & ~self._undecodable(lines, regular)
 
     def _undecodable(self, lines: Lines, candidates: Mask) -> Mask:
-        mask = np.zeros(len(lines.ends), dtype=bool)
-        if lines.data.isascii() or _decodes(lines.data, self._encoding):
+        mask = lines.none()
+        if lines.data.isascii() or self._decodes(lines.data):
             return mask
         for place in np.flatnonzero(candidates & lines.holding(np.flatnonzero(lines.octets > 127).astype(np.int64))):
-            mask[place] = not _decodes(lines.data[lines.starts[place] : lines.ends[place]], self._encoding)
+            mask[place] = not self._decodes(lines.data[lines.starts[place] : lines.ends[place]])
         return mask
+
+    def _decodes(self, data: bytes) -> bool:
+        try:
+            data.decode(self._coding.inner)
+        except UnicodeDecodeError:
+            return False
+        return True
 
     def _slowly(self, lines: Lines, places: Ints, regular: Mask, final: bool) -> tuple[list[Row], list[Bad], int]:
         """Split the records that begin at `places`; lines that a record swallows are taken out of `regular`.
@@ -134,29 +133,34 @@ class CsvParser:
                 rows.append((place, self._row(raw, record.fields, record.fault)))
             except ValueError as error:
                 bad.append(Bad(place, raw, str(error)))
-        return rows, bad, len(lines.ends)
+        return rows, bad, len(lines)
 
     def _row(self, raw: bytes, fields: list[bytes | None], fault: str) -> list[str | None]:
         if fault:
             raise ValueError(fault)
-        decode(raw, self._encoding)
-        if len(fields) != len(self._columns.header):
-            raise ValueError(f"{len(fields)} fields, where the header names {len(self._columns.header)}")
-        return [None if (f := fields[place]) is None else f.decode(self._encoding) for place in self._columns.places]
+        self._coding.decode(raw)
+        if len(fields) != self._columns.width:
+            raise ValueError(f"{len(fields)} fields, where the header names {self._columns.width}")
+        return [None if (f := fields[p]) is None else self._coding.decode(f) for p in self._columns.places.values()]
 
-    def _quickly(self, lines: Lines, chosen: Ints) -> pa.Table:
+    def _quickly(self, lines: Lines, chosen: Ints, dialect: Dialect) -> pa.Table:
         if not len(chosen):
             return self._schema.empty_table()
-        data = lines.data if len(chosen) == len(lines.ends) else _joined(lines, chosen)
-        if not data.endswith(b"\n"):
-            data += b"\n"  # without, pyarrow takes an empty last field for a quoted one where the field before it was
-        if self._encoding != "utf-8" and not data.isascii():
-            data = data.decode(self._encoding).encode()
-        names = [f"f{place}" for place in range(len(self._columns.header))]
-        wanted = [names[place] for place in self._columns.places]
-        table = csv.read_csv(pa.BufferReader(data), **_options(names, wanted, self._dialect, len(data)))
+        data = lines.joined(chosen)  # its line end counts: without, an empty last field takes after the quoted one before it
+        if self._coding.inner != "utf-8" and not data.isascii():
+            data = data.decode(self._coding.inner).encode()
+        names = [f"f{place}" for place in range(self._columns.width)]
+        wanted = [names[place] for place in self._columns.places.values()]
+        table = csv.read_csv(pa.BufferReader(data), **_options(names, wanted, dialect, len(data)))
         assert table.num_rows == len(chosen), "a line that proved regular was not one row"
-        return pa.table(table.columns, schema=self._schema)
+        columns = table.columns
+        if dialect is not self._dialect and dialect.quote and dialect.quote in data:
+            columns = [self._with_delimiters(column, dialect.delimiter) for column in columns]
+        return pa.table(columns, schema=self._schema)
+
+    def _with_delimiters(self, column: pa.ChunkedArray, unused: bytes) -> pa.ChunkedArray:
+        """Within quotes the delimiter stands for itself."""
+        return pc.replace_substring(column, unused.decode(), self._dialect.delimiter.decode(self._coding.inner))
 
     def _without_key(self, rows: pa.Table, places: Ints, lines: Lines) -> tuple[pa.Table, Ints, list[Bad]]:
         """Rows without their key are no rows. They lie on one line, or on several up to the next record."""
@@ -172,21 +176,8 @@ class CsvParser:
         start = int(lines.starts[place])
         record = self._splitter.split(lines.data, start, final=True)
         assert record is not None
-        fields = dict(zip(self._columns.header, record.fields, strict=True))
-        empty = [name for name in self._columns.key if fields[name] is None]
+        empty = [name for name in self._columns.key if record.fields[self._columns.places[name]] is None]
         return Bad(place, lines.data[start : record.end], f"no key: {', '.join(empty)} is empty")
-
-
-def _blank(lines: Lines) -> Mask:
-    length = lines.ends - lines.starts
-    blank: Mask = length == 0
-    single = np.flatnonzero(length == 1)
-    blank[single] = lines.octets[lines.starts[single]] == _RETURN
-    return blank
-
-
-def _per_line(lines: Lines, places: Ints) -> Ints:
-    return np.searchsorted(places, lines.ends) - np.searchsorted(places, lines.starts)
 
 
 def _inside(lines: Lines, separators: Ints, quotes: Ints) -> Mask:
@@ -201,25 +192,17 @@ def _misquoted(lines: Lines, quotes: Ints, dialect: Dialect) -> Mask:
     """Lines with a quote that is stray, or open at the line's end. On a line, quotes open and close in turn; of a doubled
     one, the first closes and the second opens again, side by side."""
     if not len(quotes):
-        return np.zeros(len(lines.ends), dtype=bool)
-    delimiter, quote = ord(dialect.delimiter), ord(dialect.quote)
+        return lines.none()
+    delimiter, quote = dialect.delimiter[0], dialect.quote[0]
     line = lines.line_of(quotes)
     opens = (np.arange(len(quotes)) - np.searchsorted(quotes, lines.starts)[line]) % 2 == 0
     preceding = lines.octets[np.maximum(quotes - 1, 0)]
     begins = (quotes == lines.starts[line]) | (preceding == delimiter) | (preceding == quote)
     following = lines.octets[np.minimum(quotes + 1, len(lines.octets) - 1)]
     closes = (quotes + 1 == lines.ends[line]) | (following == delimiter) | (following == quote)
-    closes |= (following == _RETURN) & (quotes + 2 == lines.ends[line])
-    wrong: Mask = lines.holding(quotes[np.where(opens, ~begins, ~closes)]) | (_per_line(lines, quotes) % 2 == 1)
+    closes |= (following == RETURN) & (quotes + 2 == lines.ends[line])
+    wrong: Mask = lines.holding(quotes[np.where(opens, ~begins, ~closes)]) | (lines.per_line(quotes) % 2 == 1)
     return wrong
-
-
-def _holding_any(lines: Lines, octets: list[int]) -> Mask:
-    mask = np.zeros(len(lines.ends), dtype=bool)
-    for octet in octets:
-        if octet in lines.data:
-            mask |= lines.holding(lines.places(octet))
-    return mask
 
 
 def _followed_by_newline(lines: Lines, places: Ints) -> Mask:
@@ -227,27 +210,12 @@ def _followed_by_newline(lines: Lines, places: Ints) -> Mask:
     return following
 
 
-def _decodes(data: bytes, encoding: str) -> bool:
-    try:
-        data.decode(encoding)
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _joined(lines: Lines, chosen: Ints) -> bytes:
-    view = lines.data
-    return b"".join(
-        [view[s:e] + b"\n" for s, e in zip(lines.starts[chosen].tolist(), lines.ends[chosen].tolist(), strict=True)]
-    )
-
-
 def _options(names: list[str], wanted: list[str], dialect: Dialect, size: int) -> dict[str, object]:
     return {
         "read_options": csv.ReadOptions(column_names=names, use_threads=False, block_size=size + 1),
         "parse_options": csv.ParseOptions(
-            delimiter=dialect.delimiter,
-            quote_char=dialect.quote or False,
+            delimiter=dialect.delimiter.decode(),
+            quote_char=dialect.quote.decode() or False,
             double_quote=True,
             escape_char=False,
             newlines_in_values=False,

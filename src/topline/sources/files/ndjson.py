@@ -6,7 +6,8 @@ from typing import Any, NoReturn
 
 import pyarrow as pa
 
-from topline.sources.files.record import Bad, Parsed, Row, decode, table_of
+from topline.sources.files.record import Bad, Parsed, Row, table_of
+from topline.sources.files.shape import FileShape
 
 
 def _no_constant(token: str) -> NoReturn:
@@ -21,9 +22,10 @@ _SPACE = " \t\r\n"
 class NdjsonParser:
     """Parses the lines of one file. A missing member and null are NULL; a nested value is its own JSON text."""
 
-    def __init__(self, wanted: Sequence[str], key: Sequence[str], encoding: str, max_bytes: int) -> None:
-        self._wanted, self._key, self._encoding, self._limit = tuple(wanted), tuple(key), encoding, max_bytes
-        self._schema = pa.schema([(name, pa.string()) for name in wanted])
+    def __init__(self, shape: FileShape) -> None:
+        self._wanted, self._key = tuple(map(shape.field_of, shape.wanted)), tuple(map(shape.field_of, shape.key))
+        self._coding, self._limit = shape.coding, shape.settings.max_line_bytes
+        self._schema = pa.schema([(name, pa.string()) for name in shape.wanted])
 
     def parse(self, data: bytes, line: int, final: bool) -> Parsed:  # noqa: ARG002 - a line is whole
         rows: list[Row] = []
@@ -44,7 +46,7 @@ class NdjsonParser:
     def _row(self, raw: bytes) -> list[str | None]:
         if len(raw) >= self._limit:
             raise ValueError(f"longer than max_line_bytes, {self._limit}")
-        text = decode(raw, self._encoding)
+        text = self._coding.decode(raw)
         values = self._values(text)
         row = [values.get(name) for name in self._wanted]
         if not _PLAIN.issuperset(map(type, row)):

@@ -13,11 +13,14 @@ _UNCLOSED = "a quoted field is never closed"
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One ASCII character each ('' for none); a record of more than `max_bytes`, line end included, is bad."""
+    """As bytes of the file: a delimiter of any length, quote and escape of one ASCII character each (b"" for none).
 
-    delimiter: str = ","
-    quote: str = '"'
-    escape: str = ""
+    A record of more than `max_bytes`, line end included, is bad.
+    """
+
+    delimiter: bytes = b","
+    quote: bytes = b'"'
+    escape: bytes = b""
     max_bytes: int = 1 << 20
 
 
@@ -32,11 +35,15 @@ class Record:
 
 class Splitter:
     def __init__(self, dialect: Dialect) -> None:
-        self._delimiter, self._quote, self._limit = dialect.delimiter.encode(), dialect.quote.encode(), dialect.max_bytes
-        delimiter, quote, escape = (re.escape(text.encode()) for text in (dialect.delimiter, dialect.quote, dialect.escape))
+        self._delimiter, self._quote, self._limit = dialect.delimiter, dialect.quote, dialect.max_bytes
+        first, delimiter = re.escape(dialect.delimiter[:1]), re.escape(dialect.delimiter)
+        quote, escape = re.escape(dialect.quote), re.escape(dialect.escape)
         step = b"|" + escape + b"." if escape else b""
         # Possessive (++, *+): what was read as a doubled quote is never tried as a closing one; a match costs one pass.
-        self._plain = re.compile(b"((?:[^" + delimiter + escape + b"]++" + step + (step and b"|" + escape) + b")*+)", re.DOTALL)
+        plain = b"[^" + first + escape + b"]++" + step + (step and b"|" + escape)
+        if len(dialect.delimiter) > 1:
+            plain += b"|(?!" + delimiter + b")" + first
+        self._plain = re.compile(b"((?:" + plain + b")*+)", re.DOTALL)
         inner = b"(?:[^" + quote + escape + b"]++|" + quote + quote + step + b")*+"
         self._quoted = re.compile(quote + b"(" + inner + b")" + quote if quote else b"(?!)()", re.DOTALL)
         self._escaped = re.compile(escape + b"(.)", re.DOTALL) if escape else None
@@ -65,7 +72,7 @@ class Splitter:
                 place = match.end()
             if place >= content_end:
                 return self._whole(data, start, fields, end)
-            place += 1
+            place += len(self._delimiter)
 
     def _whole(self, data: bytes, start: int, fields: list[bytes | None], end: int) -> Record:
         if end - start > self._limit:

@@ -1,7 +1,7 @@
 """What reading a piece of a file gives: rows with their lines, and the records that could not be read."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from topline.changes import Ints
 from topline.schema import TableSchema
+from topline.sources.files.lines import Mask
 
 FILE, LINE = "_file", "_line"  # declared columns that the source itself fills: relative path, and line of the record
 
@@ -26,6 +27,7 @@ class Parsed:
     """The records of a piece. `rows` has the table's columns; `lines` (1-based, increasing) says where each row starts.
 
     `consumed` bytes and `line_count` lines of the piece were used up; a record that may go on lies after them.
+    `typed`, by column: values that the file itself has as numbers or times, so that no setting may take them for text.
     """
 
     rows: pa.Table
@@ -33,6 +35,15 @@ class Parsed:
     bad: tuple[Bad, ...]
     consumed: int
     line_count: int
+    typed: Mapping[str, Mask] = field(default_factory=dict)
+
+
+def nothing(consumed: int = 0, line_count: int = 0) -> Parsed:
+    return Parsed(pa.table({}), np.empty(0, np.int64), (), consumed, line_count)
+
+
+def letter(line: int, raw: bytes, reason: str, consumed: int = 0, line_count: int = 0) -> Parsed:
+    return Parsed(pa.table({}), np.empty(0, np.int64), (Bad(line, raw, reason),), consumed, line_count)
 
 
 class Parser(Protocol):
@@ -54,16 +65,3 @@ def table_of(schema: pa.Schema, rows: Sequence[Row]) -> tuple[pa.Table, Ints]:
 def text_columns(schema: TableSchema) -> list[str]:
     """The declared columns that a file has to bring, in their order."""
     return [name for name in schema.names if name not in (FILE, LINE)]
-
-
-def decode(raw: bytes, encoding: str) -> str:
-    """`raw` as text that PostgreSQL can hold. ValueError says what it cannot be."""
-    try:
-        text = raw.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"not valid {encoding}: byte 0x{raw[error.start]:02x} at byte {error.start + 1} of the record"
-        ) from None
-    if "\0" in text:
-        raise ValueError(f"a NUL byte at byte {raw.find(0) + 1} of the record; text cannot hold one")
-    return text

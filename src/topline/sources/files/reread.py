@@ -10,7 +10,9 @@ import pyarrow as pa
 from topline.changes import UPSERT, DeadLetter, TableChanges
 from topline.errors import StateError, TransientError
 from topline.sources import spill
-from topline.sources.files.audit import header_in
+from topline.sources.files.audit import opened_as
+from topline.sources.files.coding import byte_order_mark
+from topline.sources.files.opening import Opening
 from topline.sources.files.reading import FileShape, Reading
 from topline.sources.files.unpack import Unpacker, suffix_of
 
@@ -39,7 +41,7 @@ def reread(letter: DeadLetter, shape: FileShape, root: Path) -> TableChanges | D
     try:
         data = b"".join(spill.original(letter.raw, shape.state_dir))
         held = _Held(data)
-        shape = shape if held.packed else _with_header(letter, shape, root)
+        shape = shape if held.packed else _as_its_file(letter, data, shape, root)
         reading = Reading(shape, held, _file(letter), letter.position.lo)
         chunks = list(reading.chunks())
     except (StateError, TransientError, ValueError, OSError) as error:
@@ -57,13 +59,15 @@ def _file(letter: DeadLetter) -> str:
     return letter.partition.partition(":")[2]
 
 
-def _with_header(letter: DeadLetter, shape: FileShape, root: Path) -> FileShape:
-    """The shape to read the letter with: one that begins at line 1 brings its own header, as a packed file does."""
-    settings = shape.settings
-    if settings.format != "csv" or settings.header is not True or letter.position.lo == 1:
+def _as_its_file(letter: DeadLetter, data: bytes, shape: FileShape, root: Path) -> FileShape:
+    """The shape to read the letter with: a record's is that of the file as it lies there now; one that begins at line 1
+    brings its own header, as a packed file does."""
+    has_header = shape.settings.format == "csv" and shape.settings.header is True
+    if (has_header and letter.position.lo == 1) or byte_order_mark(data)[0]:
         return shape
     try:
-        header = header_in(root / _file(letter), shape)
+        return opened_as(root / _file(letter), shape)
     except FileNotFoundError:
-        raise ValueError(f"{_file(letter)} is gone, and with it the names of the fields") from None
-    return replace(shape, settings=settings.model_copy(update={"header": header}))
+        if has_header:
+            raise ValueError(f"{_file(letter)} is gone, and with it the names of the fields") from None
+        return shape.opened(Opening(shape.coding))

@@ -1,18 +1,40 @@
 """The settings of a files source. docs/configuration.md is generated from the descriptions here."""
 
-import codecs
+from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from topline.config import Settings
+from topline.sources.files.coding import known_encoding
+from topline.sources.files.unpack import SUFFIXES as PACKED
 
-# Only encodings in which an ASCII byte always means itself: records are found by bytes, so that a broken one can be kept.
-_ENCODINGS = ("utf-8", "ascii", "iso8859-", "cp125", "cp437", "cp850", "cp852", "cp858", "cp866", "koi8-r", "mac-roman")
+Format = Literal["csv", "ndjson", "json", "parquet"]
+
+SUFFIXES: dict[Format, tuple[str, ...]] = {
+    "csv": (".csv", ".tsv", ".psv", ".txt"),
+    "ndjson": (".ndjson", ".jsonl", ".json"),
+    "json": (".json",),
+    "parquet": (".parquet", ".pq"),
+}
+_FORBIDDEN = frozenset("\0\r\n")
+_TELLING: dict[str, Format] = {suffix: name for name in ("ndjson", "json", "parquet") for suffix in SUFFIXES[name]}
 
 
 def _several(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
+
+
+def format_of(path: str) -> Format:
+    """The format that a path's last suffix tells; csv where it tells none."""
+    name = PurePath(path)
+    return _TELLING.get((name.with_suffix("") if name.suffix in PACKED else name).suffix, "csv")
+
+
+class FileColumn(Settings):
+    """What the files say differently of one column."""
+
+    field: str = Field("", description="The column's name in the files, where it is another.")
 
 
 class FileTable(Settings):
@@ -23,29 +45,42 @@ class FileTable(Settings):
         description="Folder or glob (`inbox`, `inbox/*.csv`, `inbox/**/*.csv.gz`), or several, relative to the project. Of a "
         "folder, the files with a suffix of the format are read; names that begin with a dot never are.",
     )
-    format: Literal["csv", "ndjson"] = Field(
-        "csv", description="`csv`, or `ndjson`: one JSON object a line. A name that ends in .gz is unpacked."
+    format: Format = Field(
+        "csv",
+        description="`csv`; `ndjson`, one JSON object a line; `json`, an array of objects, or objects one after another; "
+        "`parquet`. By default what the suffix of `path` says, and csv where it says nothing.",
     )
     header: bool | tuple[str, ...] = Field(
         True,
         description="CSV: true, the first record names the columns; false, they are the declared columns in their order; "
         "a list names the columns of files without a header.",
     )
-    delimiter: str = Field(",", min_length=1, max_length=1, description="CSV: what separates fields, one ASCII character.")
+    delimiter: str = Field(
+        ",",
+        min_length=1,
+        max_length=16,
+        description="CSV: what separates fields, of any length: `;`, `|+|`, `\\t` for a tab. A first line `sep=;` wins.",
+    )
     quote: str = Field(
         '"', max_length=1, description="CSV: what surrounds a field; doubled, it stands for itself. '' for none."
     )
     escape: str = Field(
         "", max_length=1, description="CSV: takes the next character as it stands, such as '\\\\'. '' for none."
     )
+    comment: str = Field("", max_length=8, description="CSV: lines that begin with this are skipped, such as '#'. '' for none.")
     encoding: str = Field(
-        "utf-8", description="utf-8 or a single-byte encoding that contains ASCII, such as latin-1 or cp1252."
+        "utf-8",
+        description="utf-8, utf-16-le, utf-16-be, utf-32-le, utf-32-be, or a single-byte encoding that contains ASCII, such as "
+        "latin-1 or cp1252. A byte-order mark in a file wins; utf-16 and utf-32 stand for files that have one.",
     )
     max_line_bytes: int = Field(
         1 << 20,
         ge=1024,
         le=1 << 28,
         description="A longer record is a dead letter; its bytes are kept in a file of the state folder.",
+    )
+    columns: dict[str, FileColumn] = Field(
+        default_factory=dict, description="Column (as declared) -> its name and its way of writing in the files."
     )
     on_remove: Literal["keep", "retract"] = Field("keep", description="When a file goes away: keep its rows, or retract them.")
     on_empty: Literal["keep", "retract"] = Field(
@@ -54,31 +89,43 @@ class FileTable(Settings):
         "or retract them.",
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _format_by_suffix(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or "format" in values:
+            return values
+        formats = {format_of(path) for path in _several(values.get("path", ())) if isinstance(path, str)}
+        return values | {"format": formats.pop()} if len(formats) == 1 else values
+
     @field_validator("encoding")
     @classmethod
-    def _ascii_compatible(cls, value: str) -> str:
-        try:
-            name = codecs.lookup(value).name
-        except LookupError:
-            name = ""
-        if not name.startswith(_ENCODINGS):
-            raise ValueError(
-                f"{value!r} is not utf-8 or a single-byte encoding that contains ASCII; convert such files to utf-8 first"
-            )
-        return name
+    def _known_encoding(cls, value: str) -> str:
+        return known_encoding(value)
 
-    @field_validator("delimiter", "quote", "escape")
+    @field_validator("quote", "escape", "comment")
     @classmethod
     def _plain(cls, value: str) -> str:
-        if value and (not value.isascii() or value in "\0\r\n"):
-            raise ValueError(f"{value!r} must be one ASCII character and no line end")
+        if not value.isascii() or not _FORBIDDEN.isdisjoint(value):
+            raise ValueError(f"{value!r} must be ASCII and no line end")
+        return value
+
+    @field_validator("delimiter")
+    @classmethod
+    def _tab(cls, value: str) -> str:
+        value = value.replace("\\t", "\t")
+        if not _FORBIDDEN.isdisjoint(value):
+            raise ValueError(f"{value!r} holds a line end")
         return value
 
     @model_validator(mode="after")
     def _distinct(self) -> "FileTable":
-        special = [c for c in (self.delimiter, self.quote, self.escape) if c]
-        if len(set(special)) < len(special):
+        special = [c for c in (self.quote, self.escape) if c]
+        if any(c in self.delimiter for c in special) or len(set(special)) < len(special):
             raise ValueError("delimiter, quote and escape must differ; a quote doubled needs no escape")
+        try:
+            self.delimiter.encode(self.encoding)
+        except UnicodeEncodeError:
+            raise ValueError(f"the delimiter {self.delimiter!r} does not exist in {self.encoding}") from None
         return self
 
 

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from topline.errors import TransientError
 from topline.sources.files.content import Stat
-from topline.sources.files.settings import FileTable
+from topline.sources.files.settings import SUFFIXES, FileTable, Format
 from topline.sources.files.unpack import SUFFIXES as PACKED
 
-_SUFFIXES = {"csv": (".csv", ".tsv", ".txt"), "ndjson": (".ndjson", ".jsonl", ".json")}
 _WILD = re.compile(r"[*?\[]")
 
 
@@ -43,16 +42,16 @@ class Pattern:
     deep: bool
 
     @classmethod
-    def of(cls, root: Path, text: str, kind: str) -> "Pattern":
+    def of(cls, root: Path, text: str, kind: Format) -> "Pattern":
         parts = (root / text).parts
         wild = next((i for i, part in enumerate(parts) if _WILD.search(part)), None)
         if wild is not None:
             rest = parts[wild:]
             return cls(Path(*parts[:wild]), _translate(rest), len(rest) > 1)
         path = root / text
-        if path.suffix in (*PACKED, *_SUFFIXES[kind]) and not path.is_dir():
+        if path.suffix in (*PACKED, *SUFFIXES[kind]) and not path.is_dir():
             return cls(path.parent, re.compile(re.escape(path.name)), deep=False)
-        endings, packed = ("|".join(map(re.escape, suffixes)) for suffixes in (_SUFFIXES[kind], PACKED))
+        endings, packed = ("|".join(map(re.escape, suffixes)) for suffixes in (SUFFIXES[kind], PACKED))
         return cls(path, re.compile(rf"[^/]*(?:{endings})(?:{packed})?"), deep=False)
 
 

@@ -1,0 +1,53 @@
+"""How the files of one table are read: its declared columns, its settings, and what a file itself says."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from topline.schema import TableSchema
+from topline.sources.files.coding import Coding
+from topline.sources.files.opening import Opening
+from topline.sources.files.quoted import Dialect
+from topline.sources.files.record import FILE, LINE, text_columns
+from topline.sources.files.settings import FileTable
+
+_BLOCK = 4 << 20
+
+
+@dataclass(frozen=True)
+class FileShape:
+    """`state_dir` takes what is too large for a letter. `opening`: what the file said of itself, where that is known."""
+
+    schema: TableSchema
+    settings: FileTable
+    state_dir: Path
+    block: int = _BLOCK
+    fast: bool = True
+    opening: Opening | None = None
+
+    @cached_property
+    def wanted(self) -> list[str]:
+        """The columns that a file has to bring."""
+        return text_columns(self.schema)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        return tuple(name for name in self.schema.key if name not in (FILE, LINE))
+
+    @property
+    def coding(self) -> Coding:
+        return self.opening.coding if self.opening else Coding(self.settings.encoding)
+
+    @property
+    def dialect(self) -> Dialect:
+        s, encoding = self.settings, self.coding.inner
+        delimiter = (self.opening and self.opening.delimiter) or s.delimiter
+        return Dialect(delimiter.encode(encoding), s.quote.encode(), s.escape.encode(), s.max_line_bytes)
+
+    def field_of(self, column: str) -> str:
+        """What the file calls a column."""
+        said = self.settings.columns.get(column)
+        return said.field if said and said.field else column
+
+    def opened(self, opening: Opening) -> "FileShape":
+        return replace(self, opening=opening)
