@@ -18,7 +18,7 @@ case when abs(cast({{ decimal_text(value) }} as decimal)) < 99999999999999.99995
 
 {% macro duckdb__try_times(amount, number) -%} try_cast(({{ amount }}) * ({{ number }}) as decimal(18,4)) {%- endmacro %}
 {% macro default__try_times(amount, number) -%}
-case when abs(({{ amount }}) * ({{ number }})) < 100000000000000
+case when abs(({{ amount }}) * ({{ number }})) < 99999999999999.99995
   then cast(({{ amount }}) * ({{ number }}) as decimal(18,4)) end
 {%- endmacro %}
 

@@ -1,5 +1,6 @@
 """Reads a dbt project from disk: its models, macros, declared tables and unit tests. Nothing is rendered or parsed here."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -58,7 +59,7 @@ def read_project(root: Path) -> DbtProject:
     documents = [(path, _checked(root, path, faults)) for path in _files(root / "models" / "live", "yml", "yaml")]
     models = _models(root, documents, faults)
     tables = dict(_tables(root, documents, faults))
-    macros = tuple((_name(root, path), _text(path)) for path in _files(root / "macros", "sql"))
+    macros = tuple((_name(root, path), _text(path)) for folder in _macro_folders(root, settings, faults) for path in folder)
     tests = tuple((_name(root, path), entry) for path, document in documents for entry in document.get("unit_tests") or [])
     if not models and not faults:
         faults.append(ModelError("no model: models/live holds no .sql file", path=str(root)))
@@ -67,12 +68,29 @@ def read_project(root: Path) -> DbtProject:
     return DbtProject(root, str(settings.get("name", root.name)), settings.get("vars") or {}, models, tables, macros, tests)
 
 
+def _macro_folders(root: Path, settings: Mapping[str, Any], faults: list[ModelError]) -> Iterator[list[Path]]:
+    """The files of each of dbt's `macro-paths`: folders of the project, or, as ../../sales/macros, another one's."""
+    folders = settings.get("macro-paths") or ["macros"]
+    if not isinstance(folders, list) or not all(isinstance(folder, str) for folder in folders):
+        faults.append(_setting_fault(root, f"macro-paths is a list of folders, such as [macros]; found {folders!r}"))
+        return
+    for folder in folders:
+        if folder != "macros" and not (root / folder).is_dir():
+            faults.append(_setting_fault(root, f"macro-paths names {folder!r}, and {root / folder} is no folder"))
+        yield _files(root / folder, "sql")
+
+
+def _setting_fault(root: Path, message: str) -> ModelError:
+    path = root / "dbt_project.yml"
+    return ModelError(message, path=path.name, line=line_of_text(_text(path), "macro-paths:"))
+
+
 def _files(folder: Path, *suffixes: str) -> list[Path]:
     return sorted(path for suffix in suffixes for path in folder.rglob(f"*.{suffix}"))
 
 
 def _name(root: Path, path: Path) -> str:
-    return path.relative_to(root).as_posix()
+    return Path(os.path.relpath(path, root)).as_posix()  # macro-paths may lead out of the project
 
 
 def _text(path: Path) -> str:

@@ -137,6 +137,23 @@ def test_try_times_is_null_for_what_does_not_fit(both: Both, number: str | None,
     assert both.values("try_times('cast(10000000000000 as decimal(18,4))', 'cast(x as bigint)')", [number]) == [expected]
 
 
+@pytest.mark.parametrize(
+    ("price", "discount", "expected"),
+    [
+        ("17954.55", "0.04", "17236.3680"),
+        ("0.01", "0.005", "0.0100"),
+        ("-0.01", "0.995", "-0.0001"),
+        ("99999999999999.9999", "0", "99999999999999.9999"),
+        ("99999999999999.9999", "-0.0001", None),
+        ("50000000000000", "-0.9999", "99995000000000.0000"),
+        ("49999999999999.99998", "-1", None),
+    ],
+)
+def test_try_times_takes_a_rate(both: Both, price: str, discount: str, expected: str | None) -> None:
+    macro = "try_times(try_decimal('split_part(x, chr(32), 1)'), '1 - ' ~ try_decimal('split_part(x, chr(32), 2)'))"
+    assert both.values(macro, [f"{price} {discount}"]) == [expected]
+
+
 def test_try_decimal_takes_numbers_too(both: Both) -> None:
     assert both.values("try_decimal('cast(x as bigint)')", ["7"]) == ["7.0000"]
     assert both.values("try_decimal('cast(x as double precision)')", ["0.1", "1e-7"]) == ["0.1000", "0.0000"]

@@ -1,0 +1,75 @@
+"""Makes TPC-H's tables in the project's source database and fills them, as they come out of `tpchgen-cli`: no file between."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from topline.config import load_project
+from topline.errors import WorkError
+from topline.live.start import databases
+
+PROJECT = Path(__file__).parent
+TABLES = ("region", "nation", "customer", "orders", "lineitem")
+SCHEMA = """
+CREATE TABLE region (r_regionkey integer PRIMARY KEY, r_name char(25) NOT NULL, r_comment varchar(152));
+CREATE TABLE nation (n_nationkey integer PRIMARY KEY, n_name char(25) NOT NULL, n_regionkey integer NOT NULL,
+    n_comment varchar(152));
+CREATE TABLE customer (c_custkey integer PRIMARY KEY, c_name varchar(25) NOT NULL, c_address varchar(40) NOT NULL,
+    c_nationkey integer NOT NULL, c_phone char(15) NOT NULL, c_acctbal decimal(15,2) NOT NULL, c_mktsegment char(10) NOT NULL,
+    c_comment varchar(117) NOT NULL);
+CREATE TABLE orders (o_orderkey bigint PRIMARY KEY, o_custkey integer NOT NULL, o_orderstatus char(1) NOT NULL,
+    o_totalprice decimal(15,2) NOT NULL, o_orderdate date NOT NULL, o_orderpriority char(15) NOT NULL,
+    o_clerk char(15) NOT NULL, o_shippriority integer NOT NULL, o_comment varchar(79) NOT NULL);
+CREATE TABLE lineitem (l_orderkey bigint, l_partkey integer NOT NULL, l_suppkey integer NOT NULL, l_linenumber integer,
+    l_quantity decimal(15,2) NOT NULL, l_extendedprice decimal(15,2) NOT NULL, l_discount decimal(15,2) NOT NULL,
+    l_tax decimal(15,2) NOT NULL, l_returnflag char(1) NOT NULL, l_linestatus char(1) NOT NULL, l_shipdate date NOT NULL,
+    l_commitdate date NOT NULL, l_receiptdate date NOT NULL, l_shipinstruct char(25) NOT NULL, l_shipmode char(10) NOT NULL,
+    l_comment varchar(44) NOT NULL, PRIMARY KEY (l_orderkey, l_linenumber));
+"""
+"""As in TPC Benchmark H, clause 1.4.1, with its primary keys and without its foreign keys (1.4.2 leaves both open)."""
+
+
+@contextmanager
+def source(folder: Path = PROJECT) -> Iterator[str]:
+    """The DSN of the source `tpch` in topline.yml; an embedded database runs while someone is inside."""
+    project = load_project(folder)
+    with databases(project) as real:
+        yield real(str(project.config.sources["tpch"]["dsn"]))
+
+
+def load(dsn: str, scale: float) -> dict[str, int]:
+    """Make the tables and fill them at the scale factor `scale`: rows of each. WorkError: they are there already."""
+    with psycopg.connect(dsn) as connection:
+        try:
+            connection.execute(SCHEMA.encode())
+        except psycopg.errors.DuplicateTable as error:
+            raise WorkError(f"{error.diag.message_primary}: drop TPC-H's tables first, or name another database") from None
+        return {table: _fill(connection, table, scale) for table in TABLES}
+
+
+def _fill(connection: psycopg.Connection, table: str, scale: float) -> int:
+    """The rows that `tpchgen-cli` writes as CSV go straight into the table."""
+    statement = sql.SQL("COPY {} FROM STDIN (FORMAT csv, HEADER match)").format(sql.Identifier(table))
+    command = [generator(), "csv", "--scale-factor", str(scale), "--tables", table, "--stdout", "--quiet"]
+    with connection.cursor() as cursor, subprocess.Popen(command, stdout=subprocess.PIPE) as made:
+        assert made.stdout is not None  # a pipe was asked for
+        with cursor.copy(statement) as copy:
+            while chunk := made.stdout.read(1 << 20):
+                copy.write(chunk)
+            if made.wait():
+                raise WorkError(f"{' '.join(command)} ended with {made.returncode}")
+        return cursor.rowcount
+
+
+def generator() -> str:
+    """The path of `tpchgen-cli`: beside this Python, or on the PATH."""
+    found = shutil.which("tpchgen-cli", path=str(Path(sys.executable).parent)) or shutil.which("tpchgen-cli")
+    if found is None:
+        raise WorkError("tpchgen-cli is not installed: pip install tpchgen-cli")
+    return found
