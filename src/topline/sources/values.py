@@ -12,6 +12,7 @@ from topline.changes import Ints
 from topline.schema import MONEY_LIMIT, MONEY_SCALE, TableSchema, Type
 
 _UNIT = Decimal(1).scaleb(-MONEY_SCALE)
+_MOST_DIGITS = 1000  # a number as `9e999999` would be a megabyte written out
 _TRUE, _FALSE = frozenset({"true", "t", "yes", "y", "1"}), frozenset({"false", "f", "no", "n", "0"})
 
 
@@ -63,7 +64,7 @@ def text(value: object, zone: tzinfo | None = None) -> str:  # noqa: ARG001
         case bool():
             result = "true" if value else "false"
         case Decimal():
-            result = format(value, "f") if value.is_finite() else str(value)
+            result = format(value, "f") if value.is_finite() and abs(value.adjusted()) < _MOST_DIGITS else str(value)
         case datetime():
             result = value.isoformat(" ")
         case date() | time():
@@ -86,14 +87,14 @@ def text(value: object, zone: tzinfo | None = None) -> str:  # noqa: ARG001
 
 def _bigint(value: object, zone: tzinfo) -> int:  # noqa: ARG001
     number = _decimal_of(value)
-    if number is None or number != number.to_integral_value() or not -(2**63) <= number < 2**63:
+    if number is None or number.adjusted() >= _MOST_DIGITS or number != int(number) or not -(2**63) <= number < 2**63:
         raise ValueError(f"{_shown(value)} is no whole number of 64 bits")
     return int(number)
 
 
 def _money(value: object, zone: tzinfo) -> Decimal:  # noqa: ARG001
     number = _decimal_of(value)
-    if number is None or abs(number) * 10**MONEY_SCALE >= MONEY_LIMIT:
+    if number is None or number.adjusted() >= _MOST_DIGITS or abs(number) * 10**MONEY_SCALE >= MONEY_LIMIT:
         raise ValueError(f"{_shown(value)} is no number of DECIMAL(18,{MONEY_SCALE})")
     if number != number.quantize(_UNIT):
         raise ValueError(f"{_shown(value)} has more than {MONEY_SCALE} decimals: declare TEXT, round in staging (try_decimal)")

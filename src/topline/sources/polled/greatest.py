@@ -56,7 +56,7 @@ def begin(since: str, cursor: Cursor, zone: tzinfo) -> Value:
             return value - timedelta(seconds=cursor.reach)
         except OverflowError:
             return datetime.min.replace(tzinfo=UTC)
-    return value - Decimal(str(cursor.reach)) if isinstance(value, Decimal) else value
+    return value - Decimal(str(cursor.reach)).normalize() if isinstance(value, Decimal) else value
 
 
 def _stored(since: str, cursor: Cursor, zone: tzinfo) -> Value:

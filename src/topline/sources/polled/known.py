@@ -27,7 +27,7 @@ class Known:
     def __init__(self, prefix: str, stored: bool) -> None:
         """`prefix`: how the names of its chunks in the source's memory begin."""
         self._prefix, self.stored = prefix, stored
-        self._prints: dict[str, bytes] = {}
+        self.prints: dict[str, bytes] = {}
         self._chunks: dict[int, list[str]] = {}
         self._dirty: dict[str, None] = {}
 
@@ -43,16 +43,16 @@ class Known:
         return known
 
     def __len__(self) -> int:
-        return len(self._prints)
+        return len(self.prints)
 
     def __contains__(self, key: str) -> bool:
-        return key in self._prints
+        return key in self.prints
 
     def is_news(self, key: str, print_: bytes | None) -> bool:
         """Note that the row of `key` has this fingerprint (None: it is gone); whether it had another one, or was not known."""
         if not self.stored:
             print_ = _GONE if print_ is None else print_
-        if self._prints.get(key) == print_:
+        if self.prints.get(key) == print_:
             return False
         self.note(key, print_)
         return True
@@ -64,12 +64,12 @@ class Known:
 
     def others(self, seen: set[str]) -> list[str]:
         """Known keys that are not among `seen`."""
-        return [key for key in self._prints if key not in seen]
+        return [key for key in self.prints if key not in seen]
 
     def retain(self, seen: set[str]) -> None:
         """Where it is not stored: only these are of interest from now on."""
         if not self.stored:
-            self._prints = {key: self._prints[key] for key in seen if key in self._prints}
+            self.prints = {key: self.prints[key] for key in seen if key in self.prints}
 
     def changes(self) -> dict[str, bytes | None]:
         """What to write to the source's memory for all that was noted since the last call."""
@@ -78,12 +78,12 @@ class Known:
         newest = max(self._chunks, default=0) + 1
         self._chunks[newest], self._dirty = list(self._dirty), {}
         gone = self._swallow(newest)
-        return {**{self._name(chunk): None for chunk in gone}, self._name(newest): _encode(self._chunks[newest], self._prints)}
+        return {**{self._name(chunk): None for chunk in gone}, self._name(newest): _encode(self._chunks[newest], self.prints)}
 
     def _swallow(self, newest: int) -> list[int]:
         """The newest chunk takes in its forerunners while they are not much larger, or all of them where most is stale."""
         entries = sum(map(len, self._chunks.values()))
-        stale = entries > 2 * len(self._prints) + _SLACK
+        stale = entries > 2 * len(self.prints) + _SLACK
         gone: list[int] = []
         for before in sorted(self._chunks.keys() - {newest}, reverse=True):
             old, new = len(self._chunks[before]), len(self._chunks[newest])
@@ -92,14 +92,14 @@ class Known:
             self._chunks[newest] = list(dict.fromkeys((*self._chunks.pop(before), *self._chunks[newest])))
             gone.append(before)
         if len(self._chunks) == 1:  # nothing lies below that the mark of a key that is gone would have to cover
-            self._chunks[newest] = [key for key in self._chunks[newest] if key in self._prints]
+            self._chunks[newest] = [key for key in self._chunks[newest] if key in self.prints]
         return gone
 
     def _set(self, key: str, print_: bytes | None) -> None:
         if print_ is None:
-            self._prints.pop(key, None)
+            self.prints.pop(key, None)
         else:
-            self._prints[key] = print_
+            self.prints[key] = print_
 
     def _name(self, number: int) -> str:
         return f"{self._prefix}{number}"

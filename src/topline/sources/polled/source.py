@@ -33,7 +33,7 @@ class _Table:
     written: bytes
     due: float = 0.0
     compare_due: float = 0.0
-    polls: int = 0
+    compared: bool = True  # the last poll did: a list comes between two comparisons
     strangers: frozenset[str] = frozenset()  # keys that a comparison found and no poll had given yet
     poll: Poll | None = None
     drafts: Iterator[Draft] | None = None
@@ -166,8 +166,8 @@ class PolledSource:
     def _begin(self, table: _Table) -> None:
         number = max(table.state.poll, self._issued.get(table.name, 0)) + 1
         table.poll = Poll(table.shape, table.feed, table.state, table.known, number)
-        compares = table.comparing and table.state.loaded and table.polls > 0 and table.compare_due <= time.monotonic()
-        table.drafts = table.poll.compares() if compares else table.poll.lists()
+        table.compared = table.comparing and not table.compared and table.compare_due <= time.monotonic()
+        table.drafts = table.poll.compares() if table.compared else table.poll.lists()
 
     def _step(self, table: _Table, max_rows: int) -> SourceBatch | None:
         assert table.poll is not None
@@ -186,7 +186,6 @@ class PolledSource:
         poll, now = table.poll, time.monotonic()
         assert poll is not None
         table.poll = table.drafts = None
-        table.polls += 1
         table.due = now + self._settings.every
         table.state.loaded = True
         self._waited.discard(table.name)
