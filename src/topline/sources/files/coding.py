@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Protocol
+from pathlib import Path
+from typing import BinaryIO, Protocol
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -112,6 +113,11 @@ class Source(Protocol):
     def read(self, size: int) -> bytes: ...
 
     def raw(self) -> Iterator[bytes]: ...
+
+
+class Seekable(Source, Protocol):
+    def seekable(self, folder: Path) -> BinaryIO:
+        """All of it, unpacked, to be read at any place; a copy lies in `folder` where it has to. Before anything is read."""
 
 
 class Recoded:

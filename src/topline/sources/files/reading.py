@@ -10,10 +10,11 @@ import pyarrow.compute as pc
 
 from topline.changes import Ints
 from topline.sources import spill
-from topline.sources.files.coding import Source
+from topline.sources.files.coding import Seekable
 from topline.sources.files.content import BrokenContent
 from topline.sources.files.linewise import Linewise
-from topline.sources.files.record import FILE, LINE, Bad, Parsed, letter
+from topline.sources.files.parquet import ParquetRows
+from topline.sources.files.record import FILE, LINE, Bad, Parsed, WholeFile, letter
 from topline.sources.files.shape import FileShape
 
 __all__ = ["Chunk", "FileShape", "Reading"]
@@ -63,9 +64,9 @@ class Format(Protocol):
 class Reading:
     """Iterate `chunks()` to its end; then `rows` and `letters` count what was found, and `end` is the line after the last."""
 
-    def __init__(self, shape: FileShape, content: Source, name: str, line: int = 1) -> None:
+    def __init__(self, shape: FileShape, content: Seekable, name: str, line: int = 1) -> None:
         self._shape, self._content, self._name = shape, content, name
-        self._format: Format = Linewise(shape, content, name, line)
+        self._format = _format(shape, content, name, line)
         self.rows, self.letters = 0, 0
 
     @property
@@ -75,9 +76,9 @@ class Reading:
     def chunks(self) -> Iterator[Chunk]:
         try:
             yield from self._chunks(self._format.pieces())
-        except BrokenContent as error:
+        except (BrokenContent, WholeFile) as error:
             yield from self._chunks(self._format.rest())
-            yield from self._chunks(iter([self._broken(str(error))]))
+            yield self._chunk(self._broken(error))
 
     def _chunks(self, pieces: Iterator[Parsed]) -> Iterator[Chunk]:
         for parsed in pieces:
@@ -105,9 +106,16 @@ class Reading:
         columns = [place[name]() if name in place else parsed.rows[name] for name in names]
         return pa.table(columns, schema=self._shape.schema.arrow)
 
-    def _broken(self, fault: str) -> Parsed:
-        """The file as it lies on the disk becomes a letter."""
+    def _broken(self, error: BrokenContent | WholeFile) -> Parsed:
+        """The file as it lies there becomes a letter."""
         line = self._format.end
         self._format.end += 1
         reference = spill.spill(self._content.raw(), self._shape.state_dir)
-        return letter(line, reference, f"the file is broken after line {line - 1}: {fault}. The letter holds it as it was")
+        reason = f"does not unpack after line {line - 1}: {error}" if isinstance(error, BrokenContent) else str(error)
+        return letter(line, reference, f"{reason}. The letter holds the file as it was")
+
+
+def _format(shape: FileShape, content: Seekable, name: str, line: int) -> Format:
+    if shape.settings.format == "parquet":
+        return ParquetRows(shape, content, line)
+    return Linewise(shape, content, name, line)

@@ -14,6 +14,10 @@ from topline.sources.files.lines import Mask
 FILE, LINE = "_file", "_line"  # declared columns that the source itself fills: relative path, and line of the record
 
 
+class WholeFile(Exception):  # noqa: N818 - caught within this package: what is broken is data, not the program
+    """The file cannot be read, or not on. It becomes one letter, as it lies there; the message is the reason."""
+
+
 class Bad(NamedTuple):
     """A record that is no row: the line where it starts (1-based), its bytes with their line end, and why."""
 
@@ -36,10 +40,6 @@ class Parsed:
     consumed: int
     line_count: int
     typed: Mapping[str, Mask] = field(default_factory=dict)
-
-
-def nothing(consumed: int = 0, line_count: int = 0) -> Parsed:
-    return Parsed(pa.table({}), np.empty(0, np.int64), (), consumed, line_count)
 
 
 def letter(line: int, raw: bytes, reason: str, consumed: int = 0, line_count: int = 0) -> Parsed:

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +33,9 @@ class _Held:
 
     def raw(self) -> Iterator[bytes]:
         yield self._data
+
+    def seekable(self, folder: Path) -> BinaryIO:  # noqa: ARG002 - it is held already
+        return BytesIO(b"".join(iter(lambda: self.read(1 << 20), b"")))
 
 
 def reread(letter: DeadLetter, shape: FileShape, root: Path) -> TableChanges | DeadLetter:
@@ -61,7 +66,10 @@ def _file(letter: DeadLetter) -> str:
 
 def _as_its_file(letter: DeadLetter, data: bytes, shape: FileShape, root: Path) -> FileShape:
     """The shape to read the letter with: a record's is that of the file as it lies there now; one that begins at line 1
-    brings its own header, as a packed file does."""
+    brings its own header, as a packed file does. A row of Parquet is kept as JSON."""
+    if shape.settings.format == "parquet":
+        as_json = shape.settings.model_copy(update={"format": "ndjson", "encoding": "utf-8"})
+        return replace(shape, settings=as_json) if data.startswith(b"{") else shape
     has_header = shape.settings.format == "csv" and shape.settings.header is True
     if (has_header and letter.position.lo == 1) or byte_order_mark(data)[0]:
         return shape
