@@ -34,6 +34,7 @@ class ParquetRows:
                 self._source.seekable(self._shape.state_dir),
                 buffer_size=_BUFFER,
                 pre_buffer=False,
+                page_checksum_verification=True,  # where the writer left checksums
                 coerce_int96_timestamp_unit="us",
             )
             names = self._names(file.schema_arrow)
