@@ -46,7 +46,10 @@ coalesce({{ try_date(text) }}, {{ business_date(to_instant(text, zone)) }})
 {%- endmacro %}
 
 {% macro default__microseconds(text) -%} regexp_replace({{ text }}, '([.][0-9]{6})[0-9]+', '\1') {%- endmacro %}
-{% macro spark__microseconds(text) -%} regexp_replace({{ text }}, '([.][0-9]{6})[0-9]+', '$1') {%- endmacro %}
+{# Spark wants seconds before an offset. #}
+{% macro spark__microseconds(text) -%}
+regexp_replace(regexp_replace({{ text }}, '^(.{16})([Z+-])', '$1:00$2'), '([.][0-9]{6})[0-9]+', '$1')
+{%- endmacro %}
 {% macro snowflake__microseconds(text) -%} regexp_replace({{ text }}, '([.][0-9]{6})[0-9]+', '\\1') {%- endmacro %}
 
 {% macro instant_type() -%}

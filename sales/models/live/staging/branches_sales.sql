@@ -29,18 +29,7 @@ select
     salesman_id,
     salesman_name,
     amount,
-    case
-        when {{ nonempty('sale_id') }} is null then 'sale id missing'
-        when sold_at is null then 'date missing'
-        when date is null then 'date not readable'
-        when country is null then 'country missing'
-        when city is null then 'city missing'
-        when salesman_id is null then 'salesman missing'
-        when amount_text is null then 'amount missing'
-        when amount is null then 'amount not a number'
-        when currency is null then 'currency missing'
-        when currency <> '{{ var("currency") }}' then 'currency is not {{ var("currency") }}'
-    end as reject_reason,
+    {{ reject_reason(texts={'date': 'sold_at', 'amount': 'amount_text'}) }} as reject_reason,
     'sale_id=' || sale_id
         || ' sold_at=' || coalesce(sold_at, '')
         || ' country=' || coalesce(country, '')

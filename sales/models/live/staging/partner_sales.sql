@@ -4,7 +4,7 @@
 with trimmed as (
 
     select
-        entry_no,
+        entry_no as sale_id,
         {{ nonempty('sold_on') }} as sold_on,
         {{ nonempty('amount') }} as amount_text,
         {{ nonempty('country') }} as country,
@@ -43,7 +43,7 @@ cleaned as (
 select
     'partner' as source,
     'entries' as source_table,
-    entry_no as sale_id,
+    sale_id,
     date,
     country,
     region,
@@ -51,19 +51,8 @@ select
     salesman_id,
     salesman_name,
     amount,
-    case
-        when {{ nonempty('entry_no') }} is null then 'sale id missing'
-        when sold_on is null then 'date missing'
-        when date is null then 'date not readable'
-        when country is null then 'country missing'
-        when city is null then 'city missing'
-        when salesman_id is null then 'salesman missing'
-        when amount_text is null then 'amount missing'
-        when amount is null then 'amount not a number'
-        when currency is null then 'currency missing'
-        when currency <> '{{ var("currency") }}' then 'currency is not {{ var("currency") }}'
-    end as reject_reason,
-    'entry_no=' || entry_no
+    {{ reject_reason(texts={'date': 'sold_on', 'amount': 'amount_text'}) }} as reject_reason,
+    'entry_no=' || sale_id
         || ' sold_on=' || coalesce(sold_on, '')
         || ' country=' || coalesce(country, '')
         || ' district=' || region

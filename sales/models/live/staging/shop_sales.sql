@@ -26,7 +26,7 @@ totals as (
 orders as (
 
     select
-        o.order_id,
+        o.order_id as sale_id,
         {{ business_date('o.ordered_at') }} as date,
         {{ nonempty('o.customer_id') }} as customer_id,
         {{ nonempty('o.salesman_id') }} as salesman_id,
@@ -52,7 +52,7 @@ orders as (
 select
     'shop' as source,
     'orders' as source_table,
-    order_id as sale_id,
+    sale_id,
     date,
     country,
     region,
@@ -60,20 +60,14 @@ select
     salesman_id,
     salesman_name,
     amount,
-    case
-        when date is null then 'date missing'
-        when customer_id is null then 'customer missing'
-        when known_customer is null then 'customer not known'
-        when country is null then 'country missing'
-        when city is null then 'city missing'
-        when salesman_id is null then 'salesman missing'
-        when known_salesman is null then 'salesman not known'
-        when known_total is null then 'items missing'
-        when unreadable_lines > 0 then 'amount missing, not a number, or too large'
-        when currency is null then 'currency missing'
-        when currency <> '{{ var("currency") }}' then 'currency is not {{ var("currency") }}'
-    end as reject_reason,
-    'order_id=' || order_id
+    {{ reject_reason(own=[
+        ('customer_id is null', 'customer missing'),
+        ('known_customer is null', 'customer not known'),
+        ('salesman_id is not null and known_salesman is null', 'salesman not known'),
+        ('known_total is null', 'items missing'),
+        ('unreadable_lines > 0', 'amount missing, not a number, or too large'),
+    ]) }} as reject_reason,
+    'order_id=' || sale_id
         || ' customer_id=' || coalesce(customer_id, '')
         || ' salesman_id=' || coalesce(salesman_id, '')
         || ' currency=' || coalesce(currency, '')
