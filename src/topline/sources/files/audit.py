@@ -1,6 +1,5 @@
 """What `topline check` and `topline audit --sources` ask of the files: they stand alone and only read."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -10,12 +9,13 @@ import pyarrow as pa
 from topline.errors import TransientError
 from topline.schema import Type
 from topline.sources.base import Context, Fault
-from topline.sources.files.content import BrokenContent, Content
+from topline.sources.files.content import BrokenContent, Content, Place
+from topline.sources.files.found import Found
 from topline.sources.files.header import opened_by
 from topline.sources.files.reading import FileShape, Reading
 from topline.sources.files.record import FILE, LINE
 from topline.sources.files.settings import FilesSettings
-from topline.sources.files.watch import Found, Pattern, Watch
+from topline.sources.files.watch import Watch
 
 
 def declaration_faults(context: Context, settings: FilesSettings) -> list[str]:
@@ -40,29 +40,22 @@ def declaration_faults(context: Context, settings: FilesSettings) -> list[str]:
     return faults
 
 
-def check(source: str, shapes: Mapping[str, FileShape], patterns: Mapping[str, list[Pattern]], root: Path) -> list[Fault]:
+def check(source: str, shapes: Mapping[str, FileShape], watch: Watch) -> list[Fault]:
+    """`watch`: one that did not look yet."""
     faults: list[Fault] = []
     for table, shape in shapes.items():
         where = f"sources.{source}.tables.{table}"
-        folders = [f for pattern in patterns[table] for f in _folder_faults(f"{where}.path", pattern.base)]
-        faults += folders or _header_faults(where, shape, _newest(root, table, shape))
+        places = [fault for listing in watch.listings[table] for fault in listing.faults(f"{where}.path")]
+        faults += places or _header_faults(where, shape, _newest(watch, table))
     return faults
 
 
-def _folder_faults(where: str, folder: Path) -> list[Fault]:
-    if not folder.is_dir():
-        return [Fault(where, f"{folder} is not a folder", f"mkdir -p {folder}")]
-    if not os.access(folder, os.R_OK | os.X_OK):
-        return [Fault(where, f"{folder} cannot be read", f"chmod u+rx {folder}, as its owner")]
-    return []
-
-
-def _newest(root: Path, table: str, shape: FileShape) -> Found | None:
+def _newest(watch: Watch, table: str) -> Found | None:
     try:
-        found = Watch(root, {table: shape.settings}, 0).scan()
+        found = [file for listing in watch.listings[table] for file, _ in listing.files()]
     except TransientError:
         return None
-    return max(found.values(), key=lambda file: file.order, default=None)
+    return max(found, key=lambda file: file.order, default=None)
 
 
 def _header_faults(where: str, shape: FileShape, file: Found | None) -> list[Fault]:
@@ -70,16 +63,16 @@ def _header_faults(where: str, shape: FileShape, file: Found | None) -> list[Fau
     if file is None or file.stat.size == 0:
         return []
     try:
-        opened_as(file.path, shape)
+        opened_as(file.place, shape)
     except (TransientError, BrokenContent, ValueError, FileNotFoundError) as error:
         remedy = "declare the columns that the files have, or mend the file; as it stands it is kept as dead letters"
         return [Fault(where, f"{file.name}: {error}", remedy)]
     return []
 
 
-def opened_as(path: Path, shape: FileShape) -> FileShape:
+def opened_as(place: Place | Path, shape: FileShape) -> FileShape:
     """See `opened_by`. FileNotFoundError where the file is gone."""
-    content = Content(path)
+    content = Content(place)
     try:
         return opened_by(content, shape)
     finally:
@@ -101,7 +94,7 @@ def current(shape: FileShape, files: Sequence[Found]) -> Iterator[pa.Table]:
 
 def _rows(shape: FileShape, file: Found) -> Iterator[pa.Table]:
     try:
-        content = Content(file.path)
+        content = Content(file.place)
     except FileNotFoundError:
         return
     try:

@@ -16,7 +16,6 @@ from topline.sources.files.unpack import SUFFIXES, BrokenContent, Unpacker
 __all__ = ["BrokenContent", "Content", "LocalFile", "Opened", "OtherVersion", "Place", "Stat"]
 
 _PIECE = 1 << 20
-_CTIME = "ctime:"
 _KEEP_FREE = 1 << 30  # bytes that a temporary copy leaves free on its disk
 
 
@@ -28,23 +27,24 @@ class OtherVersion(Exception):  # noqa: N818 - caught within this package: the n
 class Stat:
     """What tells one version of a file from another.
 
-    identity  device and inode; (0, 0) where there are none
-    mark      what changes with every version: an object's e_tag, a local file's ctime ("ctime:<ns>")
+    identity, ctime_ns  of a local file: device and inode; the time of its last change, of whatever kind
+    e_tag               of an object: what its store calls this version
     """
 
     size: int
     mtime_ns: int
     identity: tuple[int, int] = (0, 0)
-    mark: str = ""
+    ctime_ns: int = 0
+    e_tag: str = ""
 
     @classmethod
     def of(cls, stat: os.stat_result) -> "Stat":
-        return cls(stat.st_size, stat.st_mtime_ns, (stat.st_dev, stat.st_ino), f"{_CTIME}{stat.st_ctime_ns}")
+        return cls(stat.st_size, stat.st_mtime_ns, (stat.st_dev, stat.st_ino), stat.st_ctime_ns)
 
     @property
-    def mark_is_enough(self) -> bool:
-        """An e_tag tells a version from every other, whatever its time."""
-        return bool(self.mark) and not self.mark.startswith(_CTIME)
+    def mark(self) -> str:
+        """What another version has another of, in a text to be remembered."""
+        return self.e_tag or f"ctime {self.ctime_ns}"
 
     def looks_like(self, other: "Stat") -> bool:
         """The same but for ctime, which a rename, a link or a change of rights moves on."""

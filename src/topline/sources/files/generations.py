@@ -1,7 +1,6 @@
 """Which version of a file is which generation: decided from the log's positions, its memory, and what was handed out since."""
 
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Mapping
 
 from topline.changes import Position
 from topline.sources.base import Resume
@@ -25,12 +24,12 @@ class Generations:
     def is_news(self, partition: str, stat: Stat) -> bool:
         """Whether the file is not known, not read to its end, or another than the one that was read."""
         state = self._states.get(partition)
-        return state is None or not state.digest or not state.same(stat)
+        return state is None or not state.whole or not state.same(stat)
 
-    def digest(self, partition: str, stat: Stat) -> str:
-        """The hash of the bytes that were read of a file of this size; '' where there is none to compare with."""
+    def whole(self, partition: str) -> FileState | None:
+        """The version that was last read to its end, if none was begun since."""
         state = self._states.get(partition)
-        return state.digest if state is not None and state.size == stat.size else ""
+        return state if state is not None and state.whole else None
 
     def of(self, partition: str, stat: Stat) -> tuple[int, int]:
         """The generation to read this version of the file as, and the line up to which that one is committed."""
@@ -44,13 +43,13 @@ class Generations:
     def note(self, partition: str, state: FileState) -> None:
         self._states[partition] = self._issued[partition] = state
 
-    def touched(self, partition: str, stat: Stat) -> FileState:
-        """The same bytes under another mtime or mark."""
-        return replace(self._states[partition], mtime_ns=stat.mtime_ns, mark=stat.mark)
-
-    def gone(self, found: Iterable[str]) -> list[str]:
+    def gone(self, found: Mapping[str, object]) -> set[str]:
         """Known files that are not among `found`."""
-        return [partition for partition in self._states if partition not in set(found)]
+        return self._states.keys() - found.keys()
+
+    def size(self, partition: str) -> int:
+        """Bytes of a known file, when it was read."""
+        return self._states[partition].size
 
     def retire(self, partition: str) -> Position:
         """Forget a file that was removed; the position at which its rows are retracted."""

@@ -16,7 +16,7 @@ from topline.sources.files.reading import Chunk
 class FileState:
     """A file as it was when its generation was read. `digest` is the hash of its bytes, '' until it was read whole.
 
-    mark  see Stat; '' where it is not known
+    mark  see Stat
     """
 
     generation: int
@@ -25,10 +25,16 @@ class FileState:
     digest: str = ""
     mark: str = ""
 
+    @property
+    def whole(self) -> bool:
+        """Whether it was read to its end."""
+        return bool(self.digest)
+
     def same(self, stat: Stat) -> bool:
-        if stat.size != self.size or (self.mark and stat.mark != self.mark):
+        """Whether this is the version that the state tells of. An e_tag tells it alone, whatever the object's time."""
+        if (self.size, self.mark) != (stat.size, stat.mark):
             return False
-        return stat.mtime_ns == self.mtime_ns or (bool(self.mark) and stat.mark_is_enough)
+        return bool(stat.e_tag) or self.mtime_ns == stat.mtime_ns
 
     def encode(self) -> bytes:
         return json.dumps([self.generation, self.size, self.mtime_ns, self.digest, self.mark]).encode()
@@ -79,7 +85,12 @@ class Draft:
     def batch(self) -> SourceBatch | None:
         if not (self.parts or self.letters or self.memory or self.positions):
             return None
-        time = datetime.fromtimestamp(self.newest_ns / 1e9, UTC) if self.newest_ns else None
+        time = min(_time(self.newest_ns), datetime.now(UTC)) if self.newest_ns else None
         return SourceBatch(
             self.source, tuple(self.parts), dict(self.positions), tuple(self.letters), dict(self.memory), time=time
         )
+
+
+def _time(ns: int) -> datetime:
+    """An mtime may be any number."""
+    return datetime.fromtimestamp(min(max(ns / 1e9, 0.0), 4e9), UTC)
