@@ -158,6 +158,10 @@ def a_clerk_without_a_name(connection: psycopg.Connection) -> None:
     connection.execute("UPDATE orders SET o_clerk = '' WHERE o_orderkey % 32 = 5 AND o_orderkey < 2000")
 
 
+def discounts_are_rounded_by_their_type(connection: psycopg.Connection) -> None:
+    connection.execute("ALTER TABLE lineitem ALTER COLUMN l_discount TYPE decimal(15,1)")
+
+
 SURPRISES = (
     customers_go_and_come_back_elsewhere,
     a_nation_is_renamed_and_another_moves,
@@ -167,4 +171,5 @@ SURPRISES = (
     a_table_is_emptied_and_filled,
     odd_numbers,
     a_clerk_without_a_name,
+    discounts_are_rounded_by_their_type,
 )

@@ -374,3 +374,51 @@ def test_a_copy_that_was_read_but_never_committed_does_not_move_the_slot(orders:
     again.close()
     moved = orders.value(f"SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = '{orders.slot}'")
     assert moved == stood
+
+
+REWRITES = [
+    pytest.param("amount TYPE numeric(12,0)", "11", id="fewer decimals"),
+    pytest.param("amount TYPE numeric(12,4)", "10.5000", id="more decimals"),
+    pytest.param("amount TYPE real USING amount * 2", "21", id="a float"),
+    pytest.param("amount TYPE text USING amount || ' EUR'", "10.50 EUR", id="a text"),
+]
+
+
+@pytest.mark.parametrize(("change", "amount"), REWRITES)
+def test_a_column_rewritten_under_another_type_is_copied_again(orders: Shop, change: str, amount: str) -> None:
+    source, replica = orders.caught_up()
+    orders.run(f"ALTER TABLE orders ALTER {change}", "INSERT INTO orders VALUES (4, 'a', NULL, NULL)")
+    with pytest.raises(TransientError, match="the type of amount was changed; the table is copied again"):
+        orders.follow(source, replica)
+    catch_up(source, replica)
+    assert replica.table("shop.orders")[0][2] == amount
+    assert ids(replica) == [1, 2, 3, 4]
+
+
+def test_a_column_rewritten_while_nobody_read_is_copied_again(orders: Shop) -> None:
+    source, replica = orders.caught_up()
+    source.close()
+    orders.run("ALTER TABLE orders ALTER amount TYPE numeric(12,0)")
+    catch_up(orders.source(), replica)
+    assert [row[2] for row in replica.table("shop.orders")] == ["11", "7", None]
+
+
+@pytest.mark.parametrize("change", ["amount TYPE numeric(20,2)", "city TYPE varchar(99)"])
+def test_a_column_that_only_gets_wider_is_not_copied_again(orders: Shop, change: str) -> None:
+    source, replica = orders.caught_up()
+    replica.batches.clear()
+    orders.run(f"ALTER TABLE orders ALTER {change}", "INSERT INTO orders VALUES (4, 'a', 1, NULL)")
+    orders.follow(source, replica)
+    source.close()
+    catch_up(orders.source(), replica)
+    assert ids(replica) == [1, 2, 3, 4]
+    assert copied_tables(replica) == []
+
+
+def test_a_column_rewritten_in_a_table_that_nobody_changes_is_noticed(orders: Shop) -> None:
+    source, replica = orders.caught_up(heartbeat=0.1)
+    orders.run("ALTER TABLE orders ALTER amount TYPE numeric(12,0)")
+    with pytest.raises(TransientError, match="the type of amount was changed"):
+        until(lambda: source.read(10, 0.05) and False)
+    catch_up(source, replica)
+    assert [row[2] for row in replica.table("shop.orders")] == ["11", "7", None]

@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from topline.sources.postgres.shapes import Shape, shape_of
 from topline.sources.postgres.tables import Target
 
 Connection = psycopg.Connection[dict[str, Any]]
@@ -32,7 +33,7 @@ WITH RECURSIVE base(start, oid) AS (
   WHERE oid IN (SELECT atttypid FROM pg_attribute WHERE attrelid = %(oid)s::int8::oid AND attnum > 0 AND NOT attisdropped)
   UNION ALL SELECT base.start, t.typbasetype FROM base JOIN pg_type t ON t.oid = base.oid WHERE t.typtype = 'd')
 SELECT a.attname AS name, a.atttypid::int8 AS oid, base.oid::int8 AS base, a.attgenerated::text AS generated,
-       format_type(a.atttypid, a.atttypmod) AS type
+       format_type(a.atttypid, a.atttypmod) AS type, a.atttypmod AS modifier
 FROM pg_attribute a JOIN base ON base.start = a.atttypid JOIN pg_type t ON t.oid = base.oid AND t.typtype <> 'd'
 WHERE a.attrelid = %(oid)s::int8::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
 """
@@ -72,6 +73,7 @@ class ColumnFacts:
     base: int
     generated: str
     type: str
+    modifier: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +96,9 @@ class TableFacts:
     estimate: int
     columns: tuple[ColumnFacts, ...] = ()
     indexes: tuple[IndexFacts, ...] = ()
+
+    def shape(self, target: Target) -> Shape:
+        return shape_of_columns(target, self.columns)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +155,12 @@ class Catalog:
     bases: dict[int, int] = field(default_factory=dict)
 
 
+def shape_of_columns(target: Target, columns: Iterable[ColumnFacts]) -> Shape:
+    known = list(columns)
+    bases = {column.oid: column.base for column in known}
+    return shape_of(target, ((column.name, column.oid, column.modifier) for column in known), bases)
+
+
 def connect(conninfo: str) -> Connection:
     return psycopg.connect(conninfo, autocommit=True, row_factory=dict_row)
 
@@ -174,15 +185,19 @@ def read_slot(connection: Connection, name: str) -> SlotFacts | None:
     return SlotFacts(**{**found, "confirmed": int(found["confirmed"] or 0)}) if found else None
 
 
+def read_columns(connection: Connection, oid: int) -> tuple[ColumnFacts, ...]:
+    return tuple(ColumnFacts(**row) for row in connection.execute(_COLUMNS, {"oid": oid}))
+
+
 def _table(connection: Connection, target: Target) -> TableFacts | None:
     found = _one(connection, _TABLE, [target.namespace, target.relation])
     if found is None:
         return None
-    columns = connection.execute(_COLUMNS, {"oid": found["oid"]}).fetchall()
+    columns = read_columns(connection, found["oid"])
     indexes = connection.execute(_INDEXES, [found["oid"]]).fetchall()
     return TableFacts(
         **found,
-        columns=tuple(ColumnFacts(**row) for row in columns),
+        columns=columns,
         indexes=tuple(IndexFacts(**{**row, "columns": frozenset(row["columns"] or ())}) for row in indexes),
     )
 

@@ -1,7 +1,7 @@
 """The copying phase: one table after the other under one snapshot, and what the log must remember of it."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +10,7 @@ from topline.changes import UPSERT, Part, Position, Sweep, TableChanges
 from topline.sources.postgres.catalog import Catalog
 from topline.sources.postgres.memory import Copied
 from topline.sources.postgres.opening import Plan
+from topline.sources.postgres.shapes import Shape
 from topline.sources.postgres.snapshot import Copier
 from topline.sources.postgres.tables import Target
 
@@ -29,7 +30,7 @@ class Copying:
     def __init__(self, copier: Copier, plan: Plan, lsn: int, targets: Mapping[str, Target], most: int, found: Catalog) -> None:
         self._copier, self._plan, self._lsn, self._targets, self._most = copier, plan, lsn, targets, most
         facts = {name: found.tables[name] for name in plan.pending}
-        self._oids = {name: table.oid if table else 0 for name, table in facts.items()}
+        self._begun = {name: Copied(lsn, False, *_identity(targets[name], found)) for name in plan.pending}
         self.done, self.total = 0, sum(table.estimate for table in facts.values() if table)
         self.detail = ""
         self.steps = self._steps()
@@ -44,7 +45,7 @@ class Copying:
 
     def _table(self, name: str) -> Iterator[Step]:
         """Rows that an earlier copy or the stream brought, and this copy did not see, are swept out at the end."""
-        copied, held, number = Copied(self._lsn, False, self._oids[name]), self._clearing(name), 0
+        copied, held, number = self._begun[name], self._clearing(name), 0
         for rows in self._copier.chunks(self._targets[name], self._most):
             if held:
                 yield Step(name, held, copied)
@@ -52,7 +53,7 @@ class Copying:
             number += len(rows)
             self.done += len(rows)
         self.total = max(self.total, self.done)
-        yield Step(name, (*held, *self._sweep(name, number)), Copied(self._lsn, True, self._oids[name]))
+        yield Step(name, (*held, *self._sweep(name, number)), replace(copied, done=True))
 
     def _changes(self, name: str, rows: pa.Table, number: int) -> TableChanges:
         count = len(rows)
@@ -72,3 +73,8 @@ class Copying:
         if self._plan.cleared is None:
             return ()
         return (Sweep(self._targets[name].schema.name, None, None, self._plan.cleared),)
+
+
+def _identity(target: Target, found: Catalog) -> tuple[int, Shape]:
+    facts = found.tables[target.name]
+    return (facts.oid, facts.shape(target)) if facts else (0, {})

@@ -13,6 +13,7 @@ from topline.sources.postgres import pgoutput
 from topline.sources.postgres.binding import Binding, bind
 from topline.sources.postgres.pgoutput import Messages, Relation, parse_relation, parse_truncate, require
 from topline.sources.postgres.rows import Lookup, Placed, table_changes
+from topline.sources.postgres.shapes import Shape, require_not_rewritten, shape_of
 from topline.sources.postgres.tables import Target
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
@@ -41,6 +42,7 @@ class Decoder:
         self._targets = {(target.namespace, target.relation): target for target in targets.values()}
         self._bases, self._zone, self._partition, self._lookup = bases, zone, partition, lookup
         self.copied: Mapping[str, int] = {}  # table -> LSN of its copy: what was committed before is in there
+        self.shapes: Mapping[str, Shape] = {}  # table -> its columns' types in that copy
         self._relations: dict[int, Relation] = {}
         self._bindings: dict[int, Binding | None] = {}
         self._announced: dict[str, TableSchema] = {}  # told once even if as declared: the engine may hold the table
@@ -86,12 +88,17 @@ class Decoder:
             if relation and self._relations.get(relation.oid) == relation:
                 continue
             yield from self._rows(messages, rows[done:upto], relations[done:upto], hi, lo)  # what stands before it
-            yield from self._described(relation) if relation else self._truncated(raw, int(hi[place]), int(lo[place]))
+            yield from (
+                self._described(relation, int(hi[place])) if relation else self._truncated(raw, int(hi[place]), int(lo[place]))
+            )
             done = upto
         yield from self._rows(messages, rows[done:], relations[done:], hi, lo)
 
-    def _described(self, relation: Relation) -> Iterator[Part]:
+    def _described(self, relation: Relation, hi: int) -> Iterator[Part]:
         target = self._targets.get((relation.namespace, relation.name))
+        if target and hi >= self.copied.get(target.name, 0):
+            now = shape_of(target, zip(relation.columns, relation.types, relation.modifiers, strict=True), self._bases)
+            require_not_rewritten(target, self.shapes.get(target.name, {}), now)
         binding = bind(target, relation, self._bases) if target else None
         self._relations[relation.oid], self._bindings[relation.oid] = relation, binding
         if binding and target and self._announced.get(target.name) != binding.schema:

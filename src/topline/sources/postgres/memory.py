@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
+
+from topline.sources.postgres.shapes import Shape
 
 _TABLE = "table:"
 _SERVER = "server"
@@ -11,11 +13,12 @@ _CONSISTENT = "consistent"
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """A table's copy: the LSN of its snapshot, whether all of it was handed over, and the table's oid then."""
+    """A table's copy: the LSN of its snapshot, whether all of it was handed over, the table's oid and columns' types then."""
 
     lsn: int = 0
     done: bool = False
     oid: int = 0
+    shape: Shape = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from topline.sources.base import Resume
 from topline.sources.postgres.catalog import Catalog, SlotFacts
 from topline.sources.postgres.lsn import format_lsn
 from topline.sources.postgres.memory import Memory, Server
+from topline.sources.postgres.shapes import rewritten
 from topline.sources.postgres.stream import Slot, Stream
 from topline.sources.postgres.tables import Target
 
@@ -63,11 +64,15 @@ class Opening:
         return Position(slot.lsn, 0) if plan.create else plan.position
 
     def _outdated(self, added: set[str]) -> Memory:
-        """Tables to copy again: newly published, dropped and made anew, or undeclared for a while."""
+        """Tables to copy again: newly published, dropped and made anew, rewritten, or undeclared for a while."""
         tables = self._memory.tables
         found = {name: facts.oid if facts else 0 for name, facts in self._found.tables.items()}
-        remade = {name for name, oid in found.items() if name in tables and tables[name].oid != oid}
+        remade = {name for name, oid in found.items() if name in tables and (tables[name].oid != oid or self._rewritten(name))}
         return self._memory.without(added | remade | (set(tables) - set(self._targets)))
+
+    def _rewritten(self, name: str) -> bool:
+        facts = self._found.tables[name]
+        return facts is not None and bool(rewritten(self._memory.tables[name].shape, facts.shape(self._targets[name])))
 
     def _known_server(self, memory: Memory, server: Server) -> tuple[Memory, Position | None]:
         known = memory.server

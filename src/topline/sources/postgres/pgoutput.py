@@ -40,13 +40,14 @@ def require(condition: object, what: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A table as the stream describes it: column names and type oids, in the order of its rows."""
+    """A table as the stream describes it: columns' names, type oids and type modifiers, in the order of its rows."""
 
     oid: int
     namespace: str
     name: str
     columns: tuple[str, ...]
     types: tuple[int, ...]
+    modifiers: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,15 +160,17 @@ def parse_relation(raw: bytes) -> Relation:
         namespace, at = _name(raw, 5)
         name, at = _name(raw, at)
         (width,) = struct.unpack_from(">h", raw, at + 1)  # behind the replica identity
-        columns, types, at = [], [], at + 3
+        columns, types, modifiers, at = [], [], [], at + 3
         for _ in range(width):
             column, at = _name(raw, at + 1)
             columns.append(column)
-            types.append(struct.unpack_from(">I", raw, at)[0])
+            oid_and_modifier = struct.unpack_from(">Ii", raw, at)
+            types.append(oid_and_modifier[0])
+            modifiers.append(oid_and_modifier[1])
             at += 8
     except (struct.error, ValueError):
         raise UnreadableStreamError(f"not a Relation message: {raw[:100]!r}") from None
-    return Relation(oid, namespace or "pg_catalog", name, tuple(columns), tuple(types))
+    return Relation(oid, namespace or "pg_catalog", name, tuple(columns), tuple(types), tuple(modifiers))
 
 
 def parse_truncate(raw: bytes) -> tuple[int, ...]:

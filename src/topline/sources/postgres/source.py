@@ -88,8 +88,9 @@ class PostgresSource:
         start = max([self._base.hi, min((self._memory.tables[name].lsn for name in self._targets), default=0)])
         stream.start(self._database.slot, self._database.publication, start, confirmed=self._base.hi)
         self._decoder.copied = {name: self._memory.tables[name].lsn for name in self._targets}
+        self._decoder.shapes = {name: self._memory.tables[name].shape for name in self._targets}
         names = (self._database.slot, self._database.publication)
-        self._watch = Watch(self._database.conninfo, *names, self._memory, self._settings.heartbeat)
+        self._watch = Watch(self._database.conninfo, *names, self._memory, self._settings.heartbeat, self._targets)
         self._streaming = True
         stream.ask()
         return SourceBatch(self.name, memory=self._memory.dump(), copying=self._is_copying)

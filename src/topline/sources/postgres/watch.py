@@ -1,6 +1,7 @@
 """The heartbeat: looks at slot and publication beside the stream, and lets an idle slot go on."""
 
 import time
+from collections.abc import Mapping
 
 import psycopg
 
@@ -8,15 +9,20 @@ from topline.errors import SourceHalted, TransientError
 from topline.sources.postgres import catalog
 from topline.sources.postgres.connection import translated
 from topline.sources.postgres.memory import Memory
+from topline.sources.postgres.shapes import require_not_rewritten
+from topline.sources.postgres.tables import Target
 
 _IDLE_BYTES = 1 << 20  # so much log of others may pass before a message of ours moves the slot
 
 
 class Watch:
-    """`due` every `heartbeat` seconds. A slot that is lost halts; a table that left the publication opens the source anew."""
+    """`due` every `heartbeat` seconds. A lost slot halts; a table that left the publication or was rewritten opens all anew."""
 
-    def __init__(self, conninfo: str, slot: str, publication: str, memory: Memory, heartbeat: float) -> None:
+    def __init__(
+        self, conninfo: str, slot: str, publication: str, memory: Memory, heartbeat: float, targets: Mapping[str, Target]
+    ) -> None:
         self._conninfo, self._slot, self._publication, self._heartbeat = conninfo, slot, publication, heartbeat
+        self._targets, self._tables = targets, memory.tables
         self._oids = {copied.oid: name for name, copied in memory.tables.items() if copied.done}
         self._looked = self._advanced = time.monotonic()
         self._connection: catalog.Connection | None = None
@@ -40,6 +46,7 @@ class Watch:
                 self._connection = catalog.connect(self._conninfo)
             self._check(catalog.read_slot(self._connection, self._slot))
             self._check_tables(catalog.read_publication(self._connection, self._publication))
+            self._check_columns(self._connection)
             row = self._connection.execute("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn AS lsn").fetchone()
             end = int(row["lsn"]) if row else passed
             if end - passed > _IDLE_BYTES:
@@ -61,6 +68,12 @@ class Watch:
         missing = sorted(name for oid, name in self._oids.items() if oid not in published)
         if missing:
             raise TransientError(f"no longer in the publication {self._publication}: {', '.join(missing)}; looking anew")
+
+    def _check_columns(self, connection: catalog.Connection) -> None:
+        for oid, name in self._oids.items():
+            if target := self._targets.get(name):
+                now = catalog.shape_of_columns(target, catalog.read_columns(connection, oid))
+                require_not_rewritten(target, self._tables[name].shape, now)
 
     def _emit(self, connection: catalog.Connection) -> None:
         try:
