@@ -1,4 +1,4 @@
-"""A realistic, seeded stream of sales over a shop's database and a folder of branch files, with a ledger of truth."""
+"""A realistic, seeded stream of sales over a shop's database, branches' files and a partner's book, with a ledger of truth."""
 
 from topline.generate.events import KINDS, Kind
 from topline.generate.generator import Generator

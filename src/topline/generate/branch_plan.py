@@ -103,7 +103,7 @@ class BranchPlanner:
         return True
 
     def _tie(self) -> bool:
-        """Two salesmen, two cities, one total, on a day that has nothing else (the shop's ties lie on even numbers)."""
+        """Two salesmen, two cities, one total, on a day that has nothing else."""
         number = (2 * self._maker.turn("tie") + 1) % 20
         day = self._moments.tie_day(number)
         places = self._world.places.items

@@ -26,6 +26,9 @@ class BranchWriter:
             for drop in event.drops:
                 self._drop(drop)
 
+    def close(self) -> None:
+        """Nothing is open between two files."""
+
     def _drop(self, drop: Drop) -> None:
         hidden = self._folder / f".{drop.name}.part"
         hidden.write_bytes(b"\n".join(drop.lines) + b"\n")

@@ -5,13 +5,16 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-Source = Literal["shop", "branches"]
-SOURCES: tuple[Source, ...] = ("shop", "branches")
+from topline.embedded.partner import Entry
+
+Source = Literal["shop", "branches", "partner"]
+SOURCES: tuple[Source, ...] = ("shop", "branches", "partner")
 Row = tuple[object, ...]
 
 
 class Kind(StrEnum):
-    """What can happen to a sale. DELETED is the shop's alone: a branch deletes by dropping a file without the row."""
+    """What can happen to a sale. DELETED is the shop's alone: a branch deletes by dropping a file without the row, and the
+    partner never does."""
 
     NEW = "new"
     AMOUNT = "corrected amount"
@@ -30,6 +33,7 @@ class Kind(StrEnum):
 KINDS: dict[str, frozenset[Kind]] = {
     "shop": frozenset(Kind),
     "branches": frozenset(Kind) - {Kind.DELETED},
+    "partner": frozenset(Kind) - {Kind.DELETED},
 }
 
 
@@ -61,11 +65,14 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What happens at once: one transaction of the shop, or files dropped together. `at`: seconds since the start."""
+    """What happens at once: one transaction of the shop, files dropped together, or entries that the partner notes together.
+
+    `at`: seconds since the start."""
 
     source: Source
     at: float
     kinds: Counter[Kind]
     ops: tuple[Op, ...] = ()
     drops: tuple[Drop, ...] = ()
+    entries: tuple[Entry, ...] = ()
     facts: tuple[Fact, ...] = field(default=())

@@ -1,15 +1,17 @@
-"""The generator: plans, writes to both sources, and keeps the ledger, in a thread of its own or in the caller's."""
+"""The generator: plans, writes to all sources, and keeps the ledger, in a thread of its own or in the caller's."""
 
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from typing import Protocol
 
 from topline.generate.branch_writer import BranchWriter
-from topline.generate.events import SOURCES, Event, Kind
+from topline.generate.events import SOURCES, Event, Kind, Source
 from topline.generate.ledger import Ledger
 from topline.generate.options import BULK_FILE_ROWS, STREAM_FILE_ROWS, Options, Plan
+from topline.generate.partner_writer import PartnerWriter
 from topline.generate.planner import Planner
 from topline.generate.shop_writer import ShopWriter
 
@@ -18,31 +20,45 @@ _CHUNK = 20_000  # steps that are written together at full speed
 _FLUSH_FACTS, _FLUSH_SECONDS = 50_000, 2.0
 
 
+class Writer(Protocol):
+    """Brings events to their source. To write the same ones once more changes nothing."""
+
+    def create(self) -> None:
+        """Make what is missing."""
+
+    def write(self, events: Sequence[Event]) -> None: ...
+
+    def close(self) -> None: ...
+
+
 class Generator:
     """`prepare`, then `start` and `stop` (or `run`, in the foreground); `kinds` and `written` may be read all the while.
 
-    After `stop` the ledger says exactly what was written to shop and folder.
+    After `stop` the ledger says exactly what was written to the sources.
     """
 
     def __init__(self, options: Options) -> None:
         self._options = options
-        self._kinds: dict[str, Counter[Kind]] = {source: Counter() for source in SOURCES}
+        self._kinds: dict[str, Counter[Kind]] = {source: Counter() for source in SOURCES if source in options.sharing()}
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
         self._flushed = 0.0
         self.written = 0
-        self._shop = ShopWriter(options.shop_dsn)
-        self._branches = BranchWriter(options.folder)
+        self._writers: dict[Source, Writer] = {
+            "shop": ShopWriter(options.shop_dsn),
+            "branches": BranchWriter(options.folder),
+            **({"partner": PartnerWriter(options.partner)} if options.partner else {}),
+        }
         self._ledger = Ledger(options.ledger_dsn)
         self._planner: Planner | None = None
         self._began = 0.0
         self._ended = False
 
     def prepare(self) -> None:
-        """Create tables, folder and ledger, and write master data and history: the first load of who reads them."""
-        self._shop.create()
-        self._branches.create()
+        """Create tables, folder, book and ledger, and write master data and history: the first load of who reads them."""
+        for writer in self._writers.values():
+            writer.create()
         options = self._options
         run = self._ledger.open(options.seed, options.time_zone)
         self._planner = Planner(_plan(options, run))
@@ -112,7 +128,8 @@ class Generator:
     def _close(self) -> None:
         self._ended = True
         self._ledger.close()
-        self._shop.close()
+        for writer in self._writers.values():
+            writer.close()
 
     def _with_the_clock(self) -> None:
         """Steps that have become due since the last look, then a short rest."""
@@ -131,24 +148,27 @@ class Generator:
             self._write_all(events)
 
     def _write_all(self, events: Iterable[Event]) -> None:
-        shop: list[Event] = []
+        """Files at once, they are large; what goes into a database together."""
+        together: dict[Source, list[Event]] = {}
         for event in events:
-            if event.source == "shop":
-                shop.append(event)
+            if event.source == "branches":
+                self._write("branches", [event])
             else:
-                self._branches.write([event])
-                self._note(event)
-        if shop:
-            self._shop.write(shop)
-            for event in shop:
-                self._note(event)
+                together.setdefault(event.source, []).append(event)
+        for source, some in together.items():
+            self._write(source, some)
         if self._ledger.waiting > _FLUSH_FACTS or time.monotonic() - self._flushed > _FLUSH_SECONDS:
             self._ledger.flush()
             self._flushed = time.monotonic()
 
+    def _write(self, source: Source, events: Sequence[Event]) -> None:
+        self._writers[source].write(events)
+        for event in events:
+            self._note(event)
+
     def _note(self, event: Event) -> None:
         self._ledger.note(event.facts)
-        self._kinds[event.source] += event.kinds
+        self._kinds.setdefault(event.source, Counter()).update(event.kinds)
         self.written += event.kinds.total()
 
     def _plan(self) -> Planner:
@@ -174,4 +194,5 @@ def _plan(options: Options, run: int) -> Plan:
         run=run,
         bulk=bulk,
         file_rows=BULK_FILE_ROWS if bulk else STREAM_FILE_ROWS,
+        shares=options.sharing(),
     )

@@ -26,6 +26,7 @@ _SCHEMA: tuple[LiteralString, ...] = (
         sale_id text COLLATE "C" PRIMARY KEY, sold_at timestamptz, sold_on date, country text COLLATE "C",
         region text COLLATE "C", city text COLLATE "C", salesman_id text COLLATE "C", salesman_name text COLLATE "C",
         amount numeric, fault text)""",
+    "CREATE TABLE IF NOT EXISTS ledger.partner_sales (LIKE ledger.branch_sales INCLUDING ALL)",
     """CREATE OR REPLACE VIEW ledger.entries AS
         SELECT 'shop' COLLATE "C" AS source, o.order_id AS sale_id, o.sold_at, NULL::date AS sold_on, c.country, c.region,
                c.city, o.salesman_id, s.salesman_name, o.amount,
@@ -36,7 +37,10 @@ _SCHEMA: tuple[LiteralString, ...] = (
         FROM ledger.orders o LEFT JOIN ledger.customers c USING (customer_id) LEFT JOIN ledger.salesmen s USING (salesman_id)
         UNION ALL
         SELECT 'branches', sale_id, sold_at, sold_on, country, region, city, salesman_id, salesman_name, amount, fault
-        FROM ledger.branch_sales""",
+        FROM ledger.branch_sales
+        UNION ALL
+        SELECT 'partner', sale_id, sold_at, sold_on, country, region, city, salesman_id, salesman_name, amount, fault
+        FROM ledger.partner_sales""",
     """CREATE OR REPLACE VIEW ledger.sales AS
         SELECT source, sale_id, coalesce(sold_on, (sold_at AT TIME ZONE (SELECT time_zone FROM ledger.settings))::date)
                    AS business_date,
@@ -45,7 +49,13 @@ _SCHEMA: tuple[LiteralString, ...] = (
     """CREATE OR REPLACE VIEW ledger.rejected AS
         SELECT source, sale_id, fault FROM ledger.entries WHERE fault <> 'cancelled'""",
 )
-_KEYS = {"orders": "order_id", "customers": "customer_id", "salesmen": "salesman_id", "branch_sales": "sale_id"}
+_KEYS = {
+    "orders": "order_id",
+    "customers": "customer_id",
+    "salesmen": "salesman_id",
+    "branch_sales": "sale_id",
+    "partner_sales": "sale_id",
+}
 
 
 class Ledger:

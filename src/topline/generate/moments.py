@@ -42,8 +42,9 @@ class Moments:
         return self._on(day, bisect(_BOUNDS, self._random.random() * _BOUNDS[-1]))
 
     def tie_day(self, number: int) -> date:
-        """A quiet day before all history, the same for every twentieth number: there ties stay ties."""
-        return self._dates[-1] - timedelta(days=2 + number % 20)
+        """A quiet day before all history, where ties stay ties. The shop has the even numbers below 20, the branches have the
+        odd ones, the partner those from 20 on."""
+        return self._dates[-1] - timedelta(days=2 + number)
 
     def noon(self, day: date) -> datetime:
         return datetime.combine(day, time(12), self._zone)

@@ -140,7 +140,7 @@ class World:
 
 
 def make_world(seed: int) -> World:
-    """The company of that seed: the same in both sources, a salesman being one person in all of them."""
+    """The company of that seed: the same in all sources, a salesman being one person in all of them."""
     random = Random(f"world {seed}")
     places = Skewed(PLACES, 0.9)
     return World(

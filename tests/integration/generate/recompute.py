@@ -1,7 +1,9 @@
-"""What the shop's tables and the branches' files count for, read again from scratch by plain Python."""
+"""What the shop's tables, the branches' files and the partner's entries count for, read from scratch by plain Python."""
 
 import csv
+import sqlite3
 from collections import defaultdict
+from contextlib import closing, suppress
 from datetime import date, datetime
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from pathlib import Path
@@ -9,6 +11,8 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import psycopg
+
+from topline.embedded.partner import Entry
 
 UNIT = Decimal("0.0001")
 
@@ -91,6 +95,48 @@ def counted(fields: list[str], zone: ZoneInfo, currency: str) -> Counted | None:
     if not (city and salesman and money == currency and day) or value is None:
         return None
     return Counted("branches", sale_id, day, country, region, city, salesman, name, value)
+
+
+def partner_sales(book: Path, currency: str) -> set[Counted]:
+    """The active entries of the partner's book."""
+    return {sale for entry in partner_entries(book) if (sale := partner_sale(entry, currency))}
+
+
+def partner_rows(book: Path) -> set[tuple[object, ...]]:
+    """(source, sale_id) of every active entry that has its number."""
+    return {("partner", entry.entry_no) for entry in partner_entries(book) if entry.entry_no and entry.state == "A"}
+
+
+def partner_entries(book: Path) -> list[Entry]:
+    with closing(sqlite3.connect(book)) as connection:
+        return [Entry(*row) for row in connection.execute("SELECT * FROM entries")]
+
+
+def partner_sale(entry: Entry, currency: str) -> Counted | None:
+    day, value = partner_date(entry.sold_on or ""), partner_decimal(entry.amount or "")
+    if entry.state != "A" or not (entry.entry_no and (entry.town or "").strip() and entry.agent_no and day) or value is None:
+        return None
+    if entry.currency != currency:
+        return None
+    place = (entry.country or "", entry.district or "", entry.town or "")
+    return Counted("partner", entry.entry_no, day, *place, entry.agent_no, entry.agent_name or "", value)
+
+
+def partner_date(text: str) -> date | None:
+    """21.11.2026, with or without a time: the partner's days are the company's."""
+    for pattern in ("%d.%m.%Y", "%d.%m.%Y %H:%M", "%d.%m.%Y %H:%M:%S"):
+        with suppress(ValueError):
+            return datetime.strptime(text, pattern).date()
+    return None
+
+
+def partner_decimal(text: str) -> Decimal | None:
+    """1.234,50 or 1234,50; a dot that parts no thousands is refused."""
+    whole, _, decimals = text.partition(",")
+    groups = whole.split(".")
+    if len(groups) > 1 and not (1 <= len(groups[0]) <= 3 and all(len(group) == 3 for group in groups[1:])):
+        return None
+    return decimal(f"{''.join(groups)}.{decimals or 0}") if whole else None
 
 
 def business_date(text: str, zone: ZoneInfo) -> date | None:

@@ -1,16 +1,29 @@
-"""The generator writes what its ledger says it wrote, into a real PostgreSQL and a real folder."""
+"""The generator writes what its ledger says it wrote, into a real PostgreSQL, a real folder and the partner's book."""
 
+import itertools
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
 
 from tests.conftest import Postgres
-from tests.integration.generate.recompute import Counted, branch_rows, branch_sales, models, shop_orders, shop_sales
+from tests.integration.generate.recompute import (
+    Counted,
+    branch_rows,
+    branch_sales,
+    models,
+    partner_entries,
+    partner_rows,
+    partner_sales,
+    shop_orders,
+    shop_sales,
+)
 from tests.polling import until
+from topline.embedded.partner import Entry
 from topline.errors import WorkError
 from topline.generate import KINDS, Generator, Kind, Options, compare, rankings
 from topline.generate.rankings import MODELS
@@ -20,13 +33,21 @@ START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 ZONE = "Europe/Rome"
 
 
+def options_in(postgres: Postgres, folder: Path, **options: Any) -> Options:
+    """All three sources, fresh."""
+    return Options(
+        shop_dsn=postgres.dsn("shop"),
+        folder=folder / "inbox",
+        ledger_dsn=postgres.dsn("ledger"),
+        partner=folder / "partner.sqlite",
+        **options,
+    )
+
+
 @pytest.fixture(scope="module")
 def stream(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> Options:
     """Some seconds of the demo's stream, at four times its rate, and all that it wrote."""
-    folder = tmp_path_factory.mktemp("branches")
-    options = Options(
-        shop_dsn=postgres.dsn("shop"), folder=folder, ledger_dsn=postgres.dsn("ledger"), start=START, rate=160, duration=4
-    )
+    options = options_in(postgres, tmp_path_factory.mktemp("stream"), start=START, rate=160, duration=5)
     run(options)
     return options
 
@@ -41,14 +62,16 @@ def run(options: Options) -> Generator:
 
 
 def written(options: Options) -> set[Counted]:
-    zone = ZoneInfo(options.time_zone)
-    return shop_sales(options.shop_dsn, zone, options.currency) | branch_sales(options.folder, zone, options.currency)
+    zone, partner = ZoneInfo(options.time_zone), options.partner
+    sales = shop_sales(options.shop_dsn, zone, options.currency) | branch_sales(options.folder, zone, options.currency)
+    return sales | partner_sales(partner, options.currency) if partner else sales
 
 
 def rejected(options: Options) -> set[tuple[object, ...]]:
     """Readable rows that count for nothing, though nobody cancelled them."""
     counting = {(sale.source, sale.sale_id) for sale in written(options)}
-    return {*shop_orders(options.shop_dsn), *branch_rows(options.folder)} - counting
+    entries = partner_rows(options.partner) if options.partner else set()
+    return {*shop_orders(options.shop_dsn), *branch_rows(options.folder), *entries} - counting
 
 
 def booked(options: Options) -> set[Counted]:
@@ -80,34 +103,51 @@ def test_days_follow_the_zone_asked_for(stream: Options) -> None:
     assert rome["salesman_daily"] != auckland["salesman_daily"]
 
 
-def test_every_kind_is_written_to_both_sources(postgres: Postgres, tmp_path: Path) -> None:
-    generator = Generator(
-        Options(shop_dsn=postgres.dsn("shop"), folder=tmp_path, ledger_dsn=postgres.dsn("ledger"), duration=30, history=400)
-    )
+def test_every_kind_is_written_to_every_source(postgres: Postgres, tmp_path: Path) -> None:
+    generator = Generator(options_in(postgres, tmp_path, duration=30, history=400))
     generator.prepare()
     generator.start()
     until(lambda: all(set(generator.kinds()[source]) >= kinds for source, kinds in KINDS.items()), timeout=30)
     generator.stop()
 
 
-def test_a_second_run_goes_on_over_the_same_shop_and_folder(postgres: Postgres, tmp_path: Path) -> None:
-    options = Options(
-        shop_dsn=postgres.dsn("shop"), folder=tmp_path, ledger_dsn=postgres.dsn("ledger"), history=200, rate=300, duration=1
-    )
+def test_a_second_run_goes_on_over_the_same_sources(postgres: Postgres, tmp_path: Path) -> None:
+    options = options_in(postgres, tmp_path, history=200, rate=300, duration=1, start=START)
     run(options)
-    first = len(written(options))
+    first, noted = len(written(options)), newest(options)
     run(options)
     assert len(written(options)) > first + 200
     assert booked(options) == written(options)
+    assert min(entry.changed_at for entry in entries_of(options) if entry.id.startswith("P2")) >= noted
+
+
+def entries_of(options: Options) -> list[Entry]:
+    assert options.partner is not None
+    return partner_entries(options.partner)
+
+
+def newest(options: Options) -> str:
+    return max(entry.changed_at for entry in entries_of(options))
+
+
+def test_without_a_partner_all_goes_to_the_others(postgres: Postgres, tmp_path: Path) -> None:
+    options = Options(shop_dsn=postgres.dsn("shop"), folder=tmp_path, ledger_dsn=postgres.dsn("ledger"), count=500)
+    assert run(options).kinds().keys() == {"shop", "branches"}
+    assert booked(options) == written(options)
+    assert {sale.source for sale in booked(options)} == {"shop", "branches"}
+
+
+def test_each_source_gets_its_share(postgres: Postgres, tmp_path: Path) -> None:
+    options = options_in(postgres, tmp_path, count=3_000, shares={"shop": 1, "partner": 3, "branches": 0})
+    kinds = run(options).kinds()
+    assert kinds.keys() == {"shop", "partner"}
+    assert 2.9 < kinds["partner"].total() / kinds["shop"].total() < 3.1
 
 
 @pytest.fixture(scope="module")
 def load(postgres: Postgres, tmp_path_factory: pytest.TempPathFactory) -> tuple[Options, Generator]:
     """A benchmark's load: 30,000 sales at full speed."""
-    folder = tmp_path_factory.mktemp("branches")
-    options = Options(
-        shop_dsn=postgres.dsn("shop"), folder=folder, ledger_dsn=postgres.dsn("ledger"), start=START, count=30_000
-    )
+    options = options_in(postgres, tmp_path_factory.mktemp("load"), start=START, count=30_000)
     return options, run(options)
 
 
@@ -121,13 +161,11 @@ def test_full_speed_writes_that_many_sales(load: tuple[Options, Generator]) -> N
 def test_same_seed_and_start_write_the_same_bytes(postgres: Postgres, tmp_path: Path) -> None:
     found = []
     for name in ("first", "second"):
-        options = Options(
-            shop_dsn=postgres.dsn("shop"), folder=tmp_path / name, ledger_dsn=postgres.dsn("ledger"), start=START, count=3_000
-        )
+        options = options_in(postgres, tmp_path / name, start=START, count=3_000)
         run(options)
         with psycopg.connect(options.shop_dsn) as connection:
             tables = [connection.execute(f"SELECT t::text FROM {table} t ORDER BY 1").fetchall() for table in TABLES]
-        found.append((tables, {path.name: path.read_bytes() for path in options.folder.iterdir()}))
+        found.append((tables, entries_of(options), {path.name: path.read_bytes() for path in options.folder.iterdir()}))
     assert found[0] == found[1]
 
 
@@ -135,7 +173,8 @@ def test_full_speed_leaves_sales_rejected_for_every_reason(load: tuple[Options, 
     with psycopg.connect(load[0].ledger_dsn) as connection:
         reasons = {(row[0], row[1]) for row in connection.execute("SELECT source, fault FROM ledger.rejected")}
     shop = {("shop", reason) for reason in ("amount", "currency", "customer", "city", "salesman", "time")}
-    assert reasons == shop | {("branches", reason) for reason in ("amount", "currency", "city", "salesman_id", "time")}
+    flat = itertools.product(("branches", "partner"), ("amount", "currency", "city", "salesman_id", "time"))
+    assert reasons == shop | set(flat)
 
 
 def publish(options: Options, dsn: str) -> None:
@@ -195,7 +234,7 @@ def test_a_ledger_of_a_running_generator_is_not_compared(postgres: Postgres, tmp
 
 
 def test_broken_connections_lose_nothing(postgres: Postgres, tmp_path: Path) -> None:
-    options = Options(shop_dsn=postgres.dsn("shop"), folder=tmp_path, ledger_dsn=postgres.dsn("ledger"), history=100, rate=300)
+    options = options_in(postgres, tmp_path, history=100, rate=300)
     generator = Generator(options)
     generator.prepare()
     generator.start()
@@ -213,7 +252,7 @@ def test_broken_connections_lose_nothing(postgres: Postgres, tmp_path: Path) -> 
 
 
 def test_a_generator_that_was_only_prepared_has_a_complete_ledger(postgres: Postgres, tmp_path: Path) -> None:
-    options = Options(shop_dsn=postgres.dsn("shop"), folder=tmp_path, ledger_dsn=postgres.dsn("ledger"), history=50)
+    options = options_in(postgres, tmp_path, history=50)
     generator = Generator(options)
     generator.prepare()
     generator.stop()

@@ -2,17 +2,20 @@
 
 import csv
 from collections import Counter
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from random import Random
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from topline.generate.events import KINDS, Drop, Event, Kind
+from tests.integration.generate.recompute import partner_sale
+from topline.generate.events import KINDS, SOURCES, Drop, Event, Kind, Source
 from topline.generate.options import Options, Plan
-from topline.generate.planner import Planner
+from topline.generate.planner import Planner, turns
 
+ZONE = ZoneInfo("Europe/Rome")
 START = datetime(2026, 11, 21, 10, tzinfo=UTC)
 
 
@@ -25,7 +28,7 @@ def stream(plan: Plan, steps: int, history: int = 300, rate: float = 40) -> list
 
 
 def kinds_of(events: list[Event]) -> dict[str, Counter[Kind]]:
-    found: dict[str, Counter[Kind]] = {"shop": Counter(), "branches": Counter()}
+    found: dict[str, Counter[Kind]] = {source: Counter() for source in SOURCES}
     for event in events:
         found[event.source] += event.kinds
     return found
@@ -39,10 +42,11 @@ def test_another_seed_other_events() -> None:
     assert repr(stream(Plan(start=START), 100)) != repr(stream(Plan(start=START, seed=8), 100))
 
 
-def test_runs_share_no_order_and_no_file() -> None:
+def test_runs_share_no_order_no_file_and_no_entry() -> None:
     first, second = stream(Plan(start=START), 200), stream(Plan(start=START, run=2), 200)
-    assert not orders(first) & orders(second)
-    assert not files(first) & files(second)
+    for found in (orders, files, entries):
+        assert found(first)
+        assert not found(first) & found(second)
 
 
 def orders(events: list[Event]) -> set[object]:
@@ -51,6 +55,10 @@ def orders(events: list[Event]) -> set[object]:
 
 def files(events: list[Event]) -> set[str]:
     return {drop.name for event in events for drop in event.drops}
+
+
+def entries(events: list[Event]) -> set[str]:
+    return {entry.id for event in events for entry in event.entries}
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -64,9 +72,10 @@ def test_every_kind_occurs_per_source_within_ten_seconds(seed: int, history: int
 def test_every_fault_occurs_within_ten_seconds() -> None:
     facts = [fact for event in stream(Plan(start=START), 400) for fact in event.facts if fact.row]
     shop = {fact.row[-1] for fact in facts if fact.table == "orders" and fact.row}
-    branches = {fact.row[-1] for fact in facts if fact.table == "branch_sales" and fact.row}
     assert shop >= {"amount", "currency", "time", "cancelled", None}
-    assert branches >= {"amount", "currency", "time", "city", "salesman_id", None}
+    for table in ("branch_sales", "partner_sales"):
+        faults = {fact.row[-1] for fact in facts if fact.table == table and fact.row}
+        assert faults >= {"amount", "currency", "time", "city", "salesman_id", None}
 
 
 def test_a_long_stream_keeps_to_its_rates() -> None:
@@ -90,9 +99,17 @@ def test_history_lies_before_the_start_and_the_stream_goes_with_the_clock() -> N
 
 
 @pytest.mark.parametrize(
-    ("values", "word"), [({"rate": 0}, "rate is 0"), ({"rate": 1e9}, "rate is"), ({"days": 0}, "days is 0")]
+    ("values", "word"),
+    [
+        ({"rate": 0}, "rate is 0"),
+        ({"rate": 1e9}, "rate is"),
+        ({"days": 0}, "days is 0"),
+        ({"shares": {"shop": -1}}, "whole number"),
+        ({"shares": {"shopp": 1}}, "shop, branches, partner"),
+        ({"shares": {"partner": 1}}, "no source gets any sale"),
+    ],
 )
-def test_options_out_of_range_are_refused(values: dict[str, float], word: str, tmp_path: object) -> None:
+def test_options_out_of_range_are_refused(values: dict[str, object], word: str, tmp_path: object) -> None:
     with pytest.raises(ValueError, match=word):
         Options(shop_dsn="", folder=tmp_path, ledger_dsn="", **values)  # type: ignore[arg-type]
 
@@ -163,3 +180,54 @@ def readable(events: list[Event]) -> set[str]:
     """Ids of the sales that split into fields, by the facts."""
     last = {fact.key: fact.row for event in events for fact in event.facts if fact.table == "branch_sales"}
     return {key for key, row in last.items() if row is not None}
+
+
+# The partner: entries by the time of their last change.
+
+
+@settings(max_examples=25, deadline=None)
+@given(shares=st.fixed_dictionaries({source: st.integers(0, 7) for source in SOURCES}).filter(lambda s: any(s.values())))
+def test_each_source_gets_its_share_evenly(shares: dict[Source, int]) -> None:
+    found = turns({source: share for source, share in shares.items() if share})
+    for source, share in shares.items():
+        assert found.count(source) == share
+        for end in range(len(found)):
+            assert abs(found[:end].count(source) - share * end / len(found)) <= 1.5
+
+
+def test_a_source_without_a_share_gets_nothing() -> None:
+    events = stream(Plan(start=START, shares={"partner": 2, "shop": 1}), 300)
+    assert {event.source for event in events} == {"shop", "partner"}
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000), steps=st.integers(1, 900), bulk=st.booleans(), run=st.integers(1, 3))
+def test_the_partners_book_counts_for_what_the_facts_say(seed: int, steps: int, bulk: bool, run: int) -> None:
+    """Entries as a clerk would read them come to the same sales as the facts."""
+    events = stream(Plan(start=START, seed=seed, bulk=bulk, run=run, shares={"partner": 1}), steps, 100)
+    book = {entry.id: entry for event in events for entry in event.entries}
+    facts = {fact.key: fact.row for event in events for fact in event.facts if fact.table == "partner_sales"}
+    counted = {sale.sale_id: sale for entry in book.values() if (sale := partner_sale(entry, "EUR"))}
+    assert set(counted) == {key for key, row in facts.items() if row and row[-1] is None}
+    for key, sale in counted.items():
+        instant, day, *rest, _ = facts[key] or ()
+        assert sale.business_date == (instant.astimezone(ZONE).date() if isinstance(instant, datetime) else day)
+        assert list(sale[3:]) == rest
+    readable = {entry.id for entry in book.values() if entry.entry_no and entry.state == "A"}
+    assert readable == {key for key, row in facts.items() if row}
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 1000), bulk=st.booleans(), rate=st.sampled_from([1, 40, 5000]))
+def test_whoever_reads_on_from_a_little_before_the_last_change_misses_nothing(seed: int, bulk: bool, rate: float) -> None:
+    """Never is an entry noted more than two seconds before one that could be read already."""
+    newest, back = "", timedelta(0)
+    events = stream(Plan(start=START, seed=seed, bulk=bulk, shares={"partner": 1}), 400, 100, rate)
+    for event in (event for event in events if event.source == "partner"):
+        noted = {entry.changed_at for entry in event.entries}
+        assert len(noted) == 1
+        if newest:
+            back = max(back, datetime.fromisoformat(newest) - datetime.fromisoformat(min(noted)))
+        newest = max(newest, *noted)
+    assert back <= timedelta(seconds=2)
+    assert (back > timedelta(0)) is not bulk

@@ -51,11 +51,11 @@ def book_of(state_dir: Path, name: str) -> Path:
 
 
 class Book:
-    """One connection, for one thread. The file and its folder are made where they are missing."""
+    """One connection, for one thread at a time. The file and its folder are made where they are missing."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
+        self._connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = NORMAL")
         self._connection.executescript(_SCHEMA)
