@@ -1,0 +1,77 @@
+"""One table of a SOAP service: its operation is called page by page, and its answers' rows are read."""
+
+from collections.abc import Iterator, Sequence
+from datetime import tzinfo
+
+from topline.schema import TableSchema
+from topline.sources.base import Fault
+from topline.sources.polled import Greatest, Page, Record, begin
+from topline.sources.soap.answer import Answer, Reading
+from topline.sources.soap.check import check
+from topline.sources.soap.paging import Pages
+from topline.sources.soap.placeholders import Values, fill
+from topline.sources.soap.service import Service
+from topline.sources.soap.settings import SoapTable
+from topline.sources.soap.wsdl import Wsdl
+
+
+class SoapFeed:
+    """`topline.sources.polled.Feed` over a service that it shares with the other tables of its source."""
+
+    def __init__(self, schema: TableSchema, settings: SoapTable, service: Service, zone: tzinfo) -> None:
+        self.schema, self.settings = schema, settings
+        self._service, self._zone = service, zone
+        self.incremental = settings.cursor is not None
+        self.reading = Reading(schema, settings)
+        self._wsdl: Wsdl | None = None
+
+    def check(self) -> list[Fault]:
+        return check(self)
+
+    def pages(self, since: str | None) -> Iterator[Page]:
+        cursor = self.settings.cursor
+        greatest = None if cursor is None else Greatest(cursor, self._zone, since)
+        begins = self.settings.start if since is None or cursor is None else begin(since, cursor, self._zone)
+        pages = Pages(self.settings.paging, begins)
+        while pages.more:
+            with self._service.told(f"{self.schema.name} ({self.settings.operation})"):
+                answer = self._ask(pages.values)
+                pages.saw(answer)
+            if greatest is not None:
+                _see(greatest, answer.records, self.settings.cursor.field if self.settings.cursor else "")
+            complete = self.settings.ordered or not pages.more
+            yield Page(answer.records, greatest.text if greatest is not None and complete else None)
+
+    def keys(self) -> None:
+        """Whole rows have to be listed."""
+
+    def reread(self, raw: bytes) -> Record:
+        wsdl = self.wsdl()
+        return self.reading.again(raw, wsdl, wsdl.operation(self.settings.operation))
+
+    def close(self) -> None:
+        if self._wsdl is not None:
+            self._wsdl = None
+            self._service.release()
+
+    def wsdl(self) -> Wsdl:
+        """Loaded where it is not yet."""
+        if self._wsdl is None:
+            self._wsdl = self._service.acquire()
+        return self._wsdl
+
+    def _ask(self, values: Values) -> Answer:
+        wsdl = self.wsdl()
+        operation = wsdl.operation(self.settings.operation)
+        reply = wsdl.call(operation.name, fill(self.settings.arguments, values, self._zone))
+        page = f"page {values['page']}, " if self.settings.paging else ""
+        return self.reading.read(wsdl, operation, reply, page)
+
+
+def _see(greatest: Greatest, records: Sequence[Record], field: str) -> None:
+    """A value that is no cursor moves nothing: its row is read all the same."""
+    for record in records:
+        try:
+            greatest.see(record.values.get(field))
+        except ValueError:
+            continue

@@ -1,0 +1,215 @@
+"""A WSDL, loaded once: its port, its operations, the shapes of their messages; and calls of them, by zeep."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+from urllib.parse import unquote, urlsplit
+
+import zeep
+from lxml import etree
+from zeep.exceptions import Error as ZeepError
+from zeep.proxy import ServiceProxy
+from zeep.wsdl.bindings import Soap11Binding, Soap12Binding
+
+from topline.errors import SourceHalted, TransientError
+from topline.sources.soap.encoding import well_known
+from topline.sources.soap.headers import soap_headers
+from topline.sources.soap.http import Http, Reply, refused_status, shown
+from topline.sources.soap.settings import SoapSettings
+from topline.sources.soap.shapes import Shape, Shapes
+from topline.sources.soap.token import Token
+from topline.sources.soap.xml import Broken, Refused, parse
+
+# What zeep is known to raise on a WSDL, or on arguments, that are not as it expects them.
+_ZEEP_FAULTS = (
+    ZeepError,
+    etree.LxmlError,
+    LookupError,
+    AttributeError,
+    TypeError,
+    ValueError,
+    NotImplementedError,
+    AssertionError,
+    RuntimeError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """An operation of the port. `takes` and `gives`: shapes of its request's and its answer's element; None: it has none.
+
+    `answer` is the local name of the answer's element where it is known (document style). `wrapped`: the answer's parts stand
+    side by side in the body, which then is their element.
+    """
+
+    name: str
+    takes: Shape | None
+    gives: Shape | None
+    answer: str
+    wrapped: bool
+
+
+class Request(NamedTuple):
+    """An envelope on its way to the server."""
+
+    address: str
+    body: bytes
+    headers: Mapping[str, str]
+
+
+class Transport:
+    """What zeep asks to load documents and to send envelopes."""
+
+    def __init__(self, http: Http, settings: SoapSettings) -> None:
+        self._http = http
+        self._remote = "://" in settings.wsdl
+        host = urlsplit(settings.wsdl).hostname if self._remote else None
+        self._hosts = {name for name in (host, *settings.import_hosts) if name}
+
+    def load(self, url: str) -> bytes:
+        """A WSDL or schema: from a file, or over HTTP from an allowed host. It holds no DTD."""
+        known = well_known(url)
+        if known is not None:
+            return known
+        try:
+            data = self._read(url)
+            parse(data)
+        except Refused as error:
+            raise SourceHalted(f"{url} is refused: {error}") from None
+        except Broken as error:
+            kind = TransientError if "://" in url and not url.startswith("file:") else SourceHalted
+            raise kind(f"{_named(url)} is no WSDL or schema: {error}") from None
+        return data
+
+    def post_xml(self, address: str, envelope: etree._Element, headers: Mapping[str, str]) -> Request:
+        """The request that zeep made; it is sent once zeep is left, whose faults are then told from the server's."""
+        # zeep writes the action "None" for SOAP 1.2 operations without one
+        cleaned = {name: value.replace('; action="None"', "") for name, value in headers.items()}
+        return Request(address, etree.tostring(envelope, xml_declaration=True, encoding="utf-8"), cleaned)
+
+    def _read(self, url: str) -> bytes:
+        parts = urlsplit(url)
+        if parts.scheme in {"http", "https"}:
+            return self._fetch(url, parts.hostname or "")
+        if self._remote:
+            raise SourceHalted(f"the WSDL imports the file {url!r}: one from the network may only import from the network")
+        try:
+            return Path(unquote(parts.path) if parts.scheme == "file" else url).read_bytes()
+        except OSError as error:
+            raise SourceHalted(f"cannot read {url}: {error.strerror}") from None
+
+    def _fetch(self, url: str, host: str) -> bytes:
+        if host not in self._hosts:
+            raise SourceHalted(f"the WSDL imports {shown(url)}: if it may be loaded from there, add {host!r} to import_hosts")
+        reply = self._http.get(url)
+        if reply.status == 200:
+            return reply.body
+        kind = SourceHalted if refused_status(reply.status) else TransientError
+        raise kind(f"{shown(url)} cannot be loaded: HTTP {reply.status}")
+
+
+def _named(url: str) -> str:
+    return shown(url) if "://" in url else url
+
+
+class Wsdl:
+    """Raises TransientError where a document cannot be reached, SourceHalted where it does not serve, saying what is there."""
+
+    def __init__(self, settings: SoapSettings, root: Path, http: Http) -> None:
+        self._settings, self._http = settings, http
+        location = settings.wsdl if "://" in settings.wsdl else str((root / settings.wsdl).resolve())
+        options = zeep.Settings(raw_response=True, forbid_dtd=True, forbid_entities=True, xml_huge_tree=False)
+        token = Token(settings.username_token) if settings.username_token else None
+        try:
+            transport = Transport(http, settings)
+            self._client: Any = zeep.Client(location, wsse=token, transport=transport, settings=options)  # type: ignore[no-untyped-call]
+        except _ZEEP_FAULTS as error:
+            raise SourceHalted(f"the WSDL {_named(location)} cannot be read: {_reason(error)}") from None
+        self.shapes = Shapes(self._client.wsdl.types)
+        self._port = self._choose_port()
+        self.address = settings.address or (self._port.binding_options or {}).get("address") or ""
+        if urlsplit(self.address).scheme not in {"http", "https"}:
+            raise SourceHalted(f"the port {self._port.name} has no http address ({self.address!r}): write `address`")
+        self._proxy = ServiceProxy(self._client, self._port.binding, address=self.address)  # type: ignore[no-untyped-call]
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        return tuple(sorted(self._port.binding.all()))
+
+    def operation(self, name: str) -> Operation:
+        """SourceHalted lists the operations that there are."""
+        found = self._port.binding.all().get(name)
+        if found is None:
+            raise SourceHalted(f"the port {self._port.name} has no operation {name!r}; it has {', '.join(self.operations)}")
+        takes: Any = found.input.body if found.input is not None else None
+        gives: Any = found.output.body if found.output is not None else None
+        wrapped = gives is not None and bool(found.output._is_body_wrapped)
+        document = gives is not None and found.style == "document" and not wrapped
+        return Operation(
+            name,
+            None if takes is None else self.shapes.of(takes.type),
+            None if gives is None else self.shapes.of(gives.type),
+            str(gives.name) if document else "",
+            wrapped,
+        )
+
+    def call(self, operation: str, arguments: Mapping[str, Any]) -> Reply:
+        """Ask once. SourceHalted where the arguments do not fit the operation."""
+        binding = self._port.binding
+        try:
+            headers = soap_headers(self._settings.soap_headers, binding.get(operation), self._client.wsdl.types)
+            values = typed(arguments, self._client.wsdl.types)
+            request = cast("Request", self._proxy[operation](**values, _soapheaders=headers or None))
+        except _ZEEP_FAULTS as error:
+            raise SourceHalted(f"the arguments do not fit {operation}: {_reason(error)}") from None
+        return self._http.post(*request)
+
+    def _choose_port(self) -> Any:
+        services = {name: ports for name, service in self._services() if (ports := _soap_ports(service))}
+        if not services:
+            raise SourceHalted("the WSDL has no port for SOAP over HTTP")
+        wanted = self._settings.service
+        if wanted is None and len(services) > 1:
+            raise SourceHalted(f"the WSDL has several services: write `service`, one of {', '.join(services)}")
+        if wanted is not None and wanted not in services:
+            raise SourceHalted(f"the WSDL has no service {wanted!r} for SOAP; it has {', '.join(services)}")
+        ports = next(iter(services.values())) if wanted is None else services[wanted]
+        name = self._settings.port
+        if name is not None and name not in ports:
+            raise SourceHalted(f"the service has no port {name!r} for SOAP; it has {', '.join(ports)}")
+        return next(iter(ports.values())) if name is None else ports[name]
+
+    def _services(self) -> Iterator[tuple[str, Any]]:
+        """Those of the WSDL, or else of the WSDLs that it imports."""
+        document = self._client.wsdl
+        if document.services:
+            yield from document.services.items()
+            return
+        for definition in document._definitions.values():
+            yield from definition.services.items()
+
+
+def _soap_ports(service: Any) -> dict[str, Any]:
+    ports = service.ports.items()
+    return {name: port for name, port in ports if isinstance(port.binding, Soap11Binding | Soap12Binding)}
+
+
+def _reason(error: Exception) -> str:
+    return str(error).strip().split("\n")[0] or type(error).__name__
+
+
+def typed(arguments: Any, schema: Any) -> Any:
+    """Arguments as zeep takes them. A mapping with `xsi:type` becomes a value of that type (`xsd:string`, `{namespace}Name`);
+    the text of a simple one stands under `#text`."""
+    if isinstance(arguments, dict):
+        values = {name: typed(value, schema) for name, value in arguments.items() if name != "xsi:type"}
+        if "xsi:type" not in arguments:
+            return values
+        type_ = schema.get_type(str(arguments["xsi:type"]))
+        if "#text" in values:
+            return zeep.xsd.AnyObject(type_, values["#text"])  # type: ignore[no-untyped-call]
+        return type_(**values)
+    if isinstance(arguments, list | tuple):
+        return [typed(value, schema) for value in arguments]
+    return arguments
