@@ -9,6 +9,7 @@ import pytest
 
 from tests.integration.files.inbox import Inbox, schema
 from topline.changes import DeadLetter, TableChanges
+from topline.errors import ConfigError
 from topline.sources.spill import is_spilled
 
 HEAD = "id,amount\n"
@@ -178,3 +179,28 @@ def test_a_letter_can_be_read_again_after_a_mend(tmp_path: Path) -> None:
     assert isinstance(rows, TableChanges)
     assert rows.rows.to_pylist() == [{"id": "1", "amount": "x" * 2000}]
     assert isinstance(lax.source.reread(strict.letters[1]), DeadLetter)
+
+
+ITALIAN = {
+    "amount": {"decimal": ",", "thousands": "."},
+    "sold_at": {"field": "Venduto il", "format": "%d/%m/%Y %H:%M", "zone": "Europe/Rome"},
+}
+SALES = schema("id", "amount", "sold_at")
+
+
+def test_numbers_and_times_as_a_country_writes_them(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path, SALES, delimiter=";", columns=ITALIAN, encoding="cp1252")
+    rows = ["Id;VENDUTO IL;Amount", "1;21/11/2026 14:05;1.234,50", '2;"1/7/2026 9:00";"-0,5"', "3;ieri;12.5", "4;;"]
+    inbox.drop("a.csv", "\r\n".join(rows))
+    inbox.read()
+    assert inbox.rows == [
+        ("1", "1234.50", "2026-11-21 14:05:00+01:00"),
+        ("2", "-0.5", "2026-07-01 09:00:00+02:00"),
+        ("3", "12.5 (the decimal is ',')", "ieri"),
+        ("4", None, None),
+    ]
+
+
+def test_a_column_that_is_not_declared_cannot_be_spelled(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"tables\.sales\.columns\.amuont: is not declared"):
+        Inbox(tmp_path, columns={"amuont": {"decimal": ","}})

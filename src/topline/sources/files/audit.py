@@ -33,6 +33,8 @@ def declaration_faults(context: Context, settings: FilesSettings) -> list[str]:
             for column in schema.columns
             if column.type is not Type.TEXT
         ]
+        unknown = settings.tables[name].columns.keys() - set(schema.names) if name in settings.tables else set()
+        faults += [f"tables.{name}.columns.{column}: is not declared in the models' sources" for column in sorted(unknown)]
         if not schema.key:
             faults.append(f"tables.{name}: no key is declared; name its columns, or [{FILE}, {LINE}] for one row a line")
         if LINE in schema.key and FILE not in schema.key:

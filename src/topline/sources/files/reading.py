@@ -1,7 +1,7 @@
 """One file read once, from its first byte to its last, in bounded memory: chunks of rows and of dead letters."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -89,7 +89,18 @@ class Reading:
         bad = tuple(self._kept(bad) for bad in parsed.bad)
         self.rows += len(parsed.lines)
         self.letters += len(bad)
-        return Chunk(self._with_place(parsed), parsed.lines, bad)
+        return Chunk(self._with_place(self._spelled(parsed)), parsed.lines, bad)
+
+    def _spelled(self, parsed: Parsed) -> Parsed:
+        """Numbers and times as staging casts them."""
+        spellings = self._shape.spellings
+        if not spellings or not len(parsed.lines):
+            return parsed
+        rows = parsed.rows
+        for name, spelling in spellings.items():
+            texts = spelling.spelled(rows[name], parsed.typed.get(name))
+            rows = rows.set_column(rows.column_names.index(name), name, texts)
+        return replace(parsed, rows=rows)
 
     def _kept(self, bad: Bad) -> Bad:
         return bad._replace(raw=spill.keep(bad.raw, self._shape.settings.max_line_bytes, self._shape.state_dir))

@@ -2,11 +2,13 @@
 
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from topline.config import Settings
 from topline.sources.files.coding import known_encoding
+from topline.sources.files.moments import pattern_of
 from topline.sources.files.unpack import SUFFIXES as PACKED
 
 Format = Literal["csv", "ndjson", "json", "parquet"]
@@ -35,6 +37,56 @@ class FileColumn(Settings):
     """What the files say differently of one column."""
 
     field: str = Field("", description="The column's name in the files, where it is another.")
+    decimal: str = Field(
+        "",
+        max_length=1,
+        description="Numbers: what stands before the decimals, such as ','. `1234,56` is read as 1234.56; what is not written "
+        "so stays as it stands.",
+    )
+    thousands: str = Field(
+        "",
+        max_length=1,
+        description="Numbers: what stands between groups of three digits, where they are grouped, such as '.' or a space.",
+    )
+    format: Annotated[tuple[str, ...], BeforeValidator(_several)] = Field(
+        (),
+        description="Dates and times: how they are written, or several ways, such as '%d/%m/%Y %H:%M'. They are read as "
+        "2026-11-21 14:05:00; what is not written so, or is no day of the calendar, stays as it stands.",
+    )
+    zone: str = Field("", description="Times: the zone (IANA name) of those that carry none.")
+
+    @field_validator("decimal", "thousands")
+    @classmethod
+    def _no_part_of_a_number(cls, value: str) -> str:
+        if value and (value.isalnum() or value in "+-"):
+            raise ValueError(f"{value!r} has another meaning in a number")
+        return value
+
+    @field_validator("format")
+    @classmethod
+    def _readable_formats(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            pattern_of(text)
+        alike = {text.replace("%d", "%m") for text in value}
+        if len(alike) < len(value):
+            raise ValueError("two formats read the same text differently: say the one that holds")
+        return value
+
+    @field_validator("zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        try:
+            return value and ZoneInfo(value).key
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"{value!r} is not an IANA time zone; write one such as Europe/Rome") from None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "FileColumn":
+        if (self.decimal or self.thousands) and (self.format or self.zone):
+            raise ValueError("a column holds numbers (decimal, thousands) or times (format, zone), not both")
+        if (self.decimal or ".") == self.thousands:
+            raise ValueError(f"decimal and thousands are both {self.thousands!r}")
+        return self
 
 
 class FileTable(Settings):

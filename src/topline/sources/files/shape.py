@@ -10,6 +10,7 @@ from topline.sources.files.opening import Opening
 from topline.sources.files.quoted import Dialect
 from topline.sources.files.record import FILE, LINE, text_columns
 from topline.sources.files.settings import FileTable
+from topline.sources.files.spelling import Spelling
 
 _BLOCK = 4 << 20
 
@@ -48,6 +49,15 @@ class FileShape:
         """What the file calls a column."""
         said = self.settings.columns.get(column)
         return said.field if said and said.field else column
+
+    @cached_property
+    def spellings(self) -> dict[str, Spelling]:
+        """The columns that the files write otherwise than staging casts."""
+        found = {
+            name: Spelling.of(said.decimal, said.thousands, said.format, said.zone)
+            for name, said in self.settings.columns.items()
+        }
+        return {name: spelling for name, spelling in found.items() if spelling is not None and name in self.wanted}
 
     def opened(self, opening: Opening) -> "FileShape":
         return replace(self, opening=opening)
