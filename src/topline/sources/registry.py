@@ -18,6 +18,10 @@ from topline.sources.base import Context, Source
 KINDS: Mapping[str, str] = {
     "files": "topline.sources.files",
     "postgres": "topline.sources.postgres",
+    "soap": "topline.sources.soap",
+    "rest": "topline.sources.rest",
+    "push": "topline.sources.push",
+    "sql": "topline.sources.sql",
 }
 
 Embedded = Callable[[str, str], str]
