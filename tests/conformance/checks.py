@@ -5,7 +5,7 @@ from tests.conformance.ledger import Ledger, Rows
 from tests.conformance.origin import TABLE, Origin
 from tests.polling import until
 from topline.errors import TransientError
-from topline.sources.base import Resume, Source
+from topline.sources.base import Resume, Source, reads_anew
 
 FIRST: Rows = {f"k{number}": f"first {number}" for number in range(7)}
 SECOND: Rows = {"k1": "second", "k5": None, "k8": 'é, "quoted"\nand on'}
@@ -225,6 +225,7 @@ def current_is_the_origin(origin: Origin) -> None:
     truth = dict(FIRST)
     origin.put(FIRST)
     _change(origin, truth)
+    assert reads_anew(origin.source()), "it says that it cannot be listed"
     found = [row for table in origin.source().current("things") for row in table.to_pylist()]
     assert {row["id"]: row["value"] for row in found} == truth
     assert len(found) == len(truth)
@@ -235,6 +236,7 @@ def resync_reads_anew(origin: Origin) -> None:
     origin.put(FIRST)
     ledger = Ledger()
     with opened(origin, Resume()) as source:
+        assert reads_anew(source), "it says that it cannot be read anew"
         read_to_end(source, ledger)
     ledger.corrupt_one("k3")
     ledger.restart()

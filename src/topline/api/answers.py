@@ -74,3 +74,33 @@ class Health(BaseModel):
 class Ready(BaseModel):
     status: str = Field(examples=["ready"])
     epoch: int
+
+
+Place = Annotated[
+    str,
+    Field(
+        description="A place in the inbox: its generation and the record's number. Places compare as texts.",
+        examples=["1795269600000-000000000017"],
+    ),
+]
+
+
+class Accepted(BaseModel):
+    table: str = Field(description="Full name of the table.", examples=["web.orders"])
+    accepted: int = Field(description="Rows that are in the inbox, on the disk; deletions too.")
+    kept_as_dead_letters: int = Field(description="Records that are no rows, and were kept (`on_invalid: keep`).")
+    first: Place
+    last: Place
+    accepted_at: datetime = Field(
+        description="Grows from request to request. The rows are published once a ranking's `as_of.sources` has this time, "
+        "or a later one, for their source."
+    )
+    status: str = Field(description="Where to ask how far the engine is.", examples=["/api/v1/ingest/web.orders"])
+
+
+class InboxStanding(BaseModel):
+    table: str
+    waiting_rows: int = Field(description="Records of the table's source that are accepted, and not in the log yet.")
+    waiting_bytes: int
+    accepted: Place = Field(description="The last record that was accepted.")
+    committed: Place = Field(description="Up to here all is in the log.")

@@ -1,8 +1,8 @@
-"""The REST API: the two rankings and a salesman's history, read from the published results."""
+"""The REST API: the two rankings and a salesman's history, read from the published results; and the inbox."""
 
 import datetime as dt
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Annotated
 from zoneinfo import ZoneInfo
@@ -14,8 +14,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from topline import __version__
 from topline.api.answers import AsOfAnswer, Cities, Health, History, Ready, Salesmen
+from topline.api.ingest import Intakes
+from topline.api.ingest import router as ingest
 from topline.api.problems import ProblemError, install_problems, responses
 from topline.results import Ranking, Reader
+from topline.sources.push import Intake
 
 HEARTBEAT_LIMIT = 15.0  # seconds without a word from the engine
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -25,11 +28,18 @@ _router = APIRouter()
 _FAULTS = responses(HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
-def create_app(results: Reader, zone: ZoneInfo, *, hosts: frozenset[str] = LOOPBACK, clock: Clock | None = None) -> FastAPI:
+def create_app(
+    results: Reader,
+    zone: ZoneInfo,
+    *,
+    hosts: frozenset[str] = LOOPBACK,
+    clock: Clock | None = None,
+    intakes: Sequence[Intake] = (),
+) -> FastAPI:
     """An app over an opened reader (which the caller closes).
 
     `zone` says which business day it is. `hosts`: names under which it answers; another one may be a web page that has
-    itself resolved to this machine.
+    itself resolved to this machine. `intakes`: the tables that may be sent to.
     """
     app = FastAPI(
         title="Topline", version=__version__, description=__doc__, docs_url=None, redoc_url=None, redirect_slashes=False
@@ -37,6 +47,9 @@ def create_app(results: Reader, zone: ZoneInfo, *, hosts: frozenset[str] = LOOPB
     app.state.results = results
     app.state.today = lambda: (clock or _now)().astimezone(zone).date()
     app.include_router(_router)
+    if intakes:
+        app.state.intakes = Intakes(intakes)
+        app.include_router(ingest)
     install_problems(app, hosts)
     app.add_middleware(Head)
     return app

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from topline.errors import StateError, TransientError
 
 MEDIA_TYPE = "application/problem+json"
-_TITLES = {422: "Unprocessable Content"}  # RFC 9110; older Pythons have an older name
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}  # RFC 9110; older Pythons have older names
 _log = logging.getLogger(__name__)
 
 
@@ -32,9 +32,11 @@ class Problem(BaseModel):
 class ProblemError(Exception):
     """Raised by an endpoint to answer with a problem."""
 
-    def __init__(self, status: HTTPStatus, detail: str, errors: list[str] | None = None) -> None:
+    def __init__(
+        self, status: HTTPStatus, detail: str, errors: list[str] | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(detail)
-        self.status, self.detail, self.errors = status, detail, errors or []
+        self.status, self.detail, self.errors, self.headers = status, detail, errors or [], headers or {}
 
 
 def problem(
@@ -70,7 +72,7 @@ def responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
 
 async def _ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, ProblemError)
-    return problem(request, error.status, error.detail, error.errors)
+    return problem(request, error.status, error.detail, error.errors, error.headers)
 
 
 async def _http(request: Request, error: Exception) -> Response:

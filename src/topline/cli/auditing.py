@@ -25,7 +25,7 @@ def show_audit(folder: Path, *, sources: bool, as_json: bool) -> int:
         print_json([asdict(one) | {"equal": one.equal} for one in compared])
     else:
         print_audit(compared)
-    return 0 if all(one.equal for one in compared) else 1
+    return 1 if any(one.differs for one in compared) else 0
 
 
 def watched_audit(project: Project, plan: ProjectPlan, *, sources: bool = False) -> list[Compared]:
@@ -54,8 +54,12 @@ def _audit(project: Project, plan: ProjectPlan, *, sources: bool) -> Iterator[Co
 
 
 def print_audit(compared: list[Compared]) -> None:
-    rows = [(c.name, str(c.epoch), str(c.expected), str(c.found), "equal" if c.equal else "DIFFERS") for c in compared]
+    rows = [(c.name, str(c.epoch), str(c.expected), str(c.found) if c.comparable else "", _outcome(c)) for c in compared]
     print_table("", ("table", "epoch", "rows in truth", "rows found", ""), rows)
     for one in compared:
         for example in one.examples:
             out.print(f"{one.name}: {example}", markup=False)
+
+
+def _outcome(one: Compared) -> str:
+    return "DIFFERS" if one.differs else "equal" if one.equal else "not compared"

@@ -18,6 +18,7 @@ from topline.live.commands import Commands
 from topline.live.start import Started, started
 from topline.results import Commands as Inbox
 from topline.results import Reader, StatusWriter
+from topline.sources.push import intakes
 from topline.sources.reader import ReaderState, Status
 
 
@@ -122,7 +123,8 @@ def session(
         results = project.config.results
         reader = Reader(begun.results_dsn, results.schema_).open()
         stack.callback(reader.close)
-        server = stack.enter_context(serve(create_app(reader, project.zone), project.config.api.host, project.config.api.port))
+        app = create_app(reader, project.zone, intakes=intakes(begun.sources.values()))
+        server = stack.enter_context(serve(app, project.config.api.host, project.config.api.port))
         attendant = _attendant(project, begun)
         EngineFile(os.getpid(), server.url, time.time()).write(project.state_dir)
         stack.callback((project.state_dir / FILE).unlink, missing_ok=True)

@@ -7,8 +7,11 @@ from topline.api import create_app, serve
 from topline.cli.opening import open_project
 from topline.cli.output import err, out, print_json
 from topline.cli.running import Stop
-from topline.live.start import databases
+from topline.config import Project
+from topline.live.start import databases, load_plan
 from topline.results import Reader
+from topline.sources.push import Intake, intakes
+from topline.sources.registry import build
 
 
 def serve_api(folder: Path, overrides: list[str] | None, *, as_json: bool) -> int:
@@ -16,7 +19,8 @@ def serve_api(folder: Path, overrides: list[str] | None, *, as_json: bool) -> in
     project = open_project(folder, overrides)
     with Stop().on_signals() as stop, databases(project) as real:
         reader = Reader(real(project.config.results.dsn), project.config.results.schema_).open()
-        with serve(create_app(reader, project.zone), project.config.api.host, project.config.api.port) as server:
+        app = create_app(reader, project.zone, intakes=_intakes(project))
+        with serve(app, project.config.api.host, project.config.api.port) as server:
             if as_json:
                 print_json({"url": server.url})
                 out.file.flush()
@@ -26,3 +30,14 @@ def serve_api(folder: Path, overrides: list[str] | None, *, as_json: bool) -> in
                 pass
         reader.close()
     return 130 if stop.signal == signal.SIGINT else 0
+
+
+def _intakes(project: Project) -> list[Intake]:
+    """The tables that may be sent to. Of the sources, only those that take what is sent are made: others are the engine's."""
+    config = project.config
+    chosen = {name: settings for name, settings in config.sources.items() if settings.get("kind") == "push"}
+    if not chosen:
+        return []
+    alone = Project(project.root, config.model_copy(update={"sources": chosen}), project.lines, project.environment)
+    tables = {name: schema for name, schema in load_plan(project).tables.items() if name.partition(".")[0] in chosen}
+    return intakes(build(alone, tables, embedded=lambda _setting, name: name))

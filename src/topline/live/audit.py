@@ -10,14 +10,17 @@ from topline.log import LogReader
 from topline.models.plan import ModelPlan, ProjectPlan
 from topline.models.scratch import quoted
 from topline.schema import TableSchema
-from topline.sources.base import Source
+from topline.sources.base import Source, reads_anew
 
 SHOWN = 5  # differing rows shown per model
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One model or table: rows in truth, rows found, and the first differences in words."""
+    """One model or table: rows in truth, rows found, and the first differences in words.
+
+    `comparable` is False for a table whose source cannot be listed: then nothing is known, and `examples` says why.
+    """
 
     name: str
     epoch: int
@@ -26,10 +29,15 @@ class Compared:
     missing: int
     extra: int
     examples: tuple[str, ...]
+    comparable: bool = True
 
     @property
     def equal(self) -> bool:
-        return not self.missing and not self.extra
+        return self.comparable and not self.missing and not self.extra
+
+    @property
+    def differs(self) -> bool:
+        return self.comparable and not self.equal
 
 
 def audit_results(
@@ -99,12 +107,21 @@ def audit_sources(reader: LogReader, plan: ProjectPlan, sources: Iterable[Source
     """Compare each table as the log has it with what its source holds now. Meaningful while the source stands still."""
     connection = reader.connect_duckdb(plan.tables, epoch)
     for source in sources:
+        listed = reads_anew(source)
         for name, schema in plan.tables.items():
             prefix, _, table = name.partition(".")
             if prefix == source.name:
                 connection.execute(f'CREATE OR REPLACE TEMP VIEW "~truth" AS SELECT {_names(schema)} FROM {quoted(name)}')
-                yield _compare(connection, schema, epoch, source.current(table))
+                yield (
+                    _compare(connection, schema, epoch, source.current(table)) if listed else _unlisted(connection, name, epoch)
+                )
     connection.close()
+
+
+def _unlisted(connection: duckdb.DuckDBPyConnection, name: str, epoch: int) -> Compared:
+    """`"~truth"` is a table of a source that keeps nothing that is in the log."""
+    ((rows,),) = connection.execute('SELECT COUNT(*) FROM "~truth"').fetchall()
+    return Compared(name, epoch, rows, 0, 0, 0, ("its source cannot be listed: it keeps nothing that is in the log",), False)
 
 
 def _names(schema: TableSchema) -> str:

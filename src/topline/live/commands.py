@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from topline.changes import UPSERT, DeadLetter, Position, SourceBatch, TableChanges
+from topline.changes import UPSERT, DeadLetter, Position, SchemaChange, SourceBatch, TableChanges
 from topline.errors import UsageError
 from topline.live.loop import Engine
 from topline.log import LetterState, LogEntry, StoredLetter
-from topline.sources.base import Resume, Source
+from topline.sources.base import Resume, Source, reads_anew
 
 REPLAY = "replay"
 RESYNC = "resync"
@@ -41,8 +41,22 @@ class Commands:
         with machinery.readers.paused(name):
             forgotten = source.resync(table or None, Resume(positions, memory))
             machinery.log.append(LogEntry(memory={name: forgotten}))
+            if not reads_anew(source):
+                return self._take_up(arguments["target"])
             self._engine.holds.forget(arguments["target"], machinery.log)
         return f"{arguments['target']} is read anew: `topline status` shows how far it is"
+
+    def _take_up(self, target: str) -> str:
+        """A source that keeps nothing goes on: what was kept of its held tables is folded, for nobody could send it again."""
+        plan = self._engine.machinery.plan
+        for table in self._engine.holds.release(target):
+            change = SchemaChange(table, plan.tables[table])
+            self._engine.fold([SourceBatch(table.partition(".")[0], (change,))])
+            self._engine.machinery.log.declare({table: plan.tables[table]})
+        return (
+            f"{target} goes on. What was sent before cannot be read anew and stays as it is: a column that was declared since "
+            "is NULL until the row is sent again"
+        )
 
     def _source(self, name: str) -> Source:
         if name not in self._sources:

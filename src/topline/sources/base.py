@@ -99,3 +99,11 @@ class Source(Protocol):
 
     def close(self) -> None:
         """Let go of everything. Never raises; may be called twice and before `open`."""
+
+
+def reads_anew(source: Source) -> bool:
+    """Whether the origin still has what is in the log, so that it can be listed (`current`) and read again (`resync`).
+
+    A source without it has `reads_anew = False`: what others send is gone from its inbox once it is in the log.
+    """
+    return bool(getattr(source, "reads_anew", True))
