@@ -1,0 +1,87 @@
+"""Addresses: what belongs to the origin that was configured, and what is another server."""
+
+import re
+from dataclasses import dataclass, replace
+from urllib.parse import parse_qsl, urljoin, urlsplit
+
+_DEFAULT = {"http": 80, "https": 443}
+_PARAM = re.compile(r';\s*([\w!#$&+.^`|~*-]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?')
+_LINK = re.compile(r'\s*<([^>]*)>((?:\s*;\s*[\w!#$&+.^`|~*-]+\s*(?:=\s*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]*))?)*)\s*(?:,|$)')
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """An absolute http(s) address. `query`: pairs, decoded."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> "Url":
+        """ValueError says what is wrong, without the query, which may hold a secret."""
+        shown = repr(text.partition("?")[0]) if "@" not in text else "the address"
+        try:
+            parts = urlsplit(text)
+            port = parts.port
+        except ValueError:
+            raise ValueError(f"{shown} is no address; write one such as https://shop.example/api") from None
+        if parts.scheme not in _DEFAULT or not parts.hostname or not text.isascii() or not text.isprintable() or " " in text:
+            raise ValueError(f"{shown} is no address of http or https; write one such as https://shop.example/api")
+        if parts.username is not None or parts.password is not None:
+            raise ValueError("a user or password in the address; write auth: {type: basic, ...} in its place")
+        query = tuple(parse_qsl(parts.query, keep_blank_values=True))
+        host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+        return cls(parts.scheme, host.rstrip("."), port or _DEFAULT[parts.scheme], parts.path or "/", query)
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port, as people write them."""
+        return f"{self.scheme}://{self.host}" + ("" if self.port == _DEFAULT[self.scheme] else f":{self.port}")
+
+    @property
+    def shown(self) -> str:
+        """For messages: without the query, which may hold a secret."""
+        return self.origin + self.path
+
+    def join(self, reference: str) -> "Url":
+        """A reference found in an answer of this address, absolute (RFC 3986 section 5). ValueError where it is none."""
+        return Url.parse(urljoin(self.origin + self.path, reference))
+
+    def allows(self, other: "Url") -> bool:
+        """Whether what is asked of this address may be asked of `other`: the same server, or the same host by https now."""
+        if other.host != self.host:
+            return False
+        if other.scheme == self.scheme:
+            return other.port == self.port
+        return self.scheme == "http" and other.scheme == "https"
+
+    def secured(self, other: "Url") -> "Url":
+        """`other` by https where it is this server under http (a proxy before it takes TLS off, and it does not know)."""
+        behind_proxy = self.scheme == "https" and other.scheme == "http" and other.host == self.host
+        if behind_proxy and other.port in (_DEFAULT["http"], self.port):
+            return replace(other, scheme="https", port=self.port)
+        return other
+
+
+def _relations(params: str) -> list[str]:
+    """The first `rel` among a link's parameters: names separated by spaces (section 3.3)."""
+    for match in _PARAM.finditer(params):
+        if match[1].lower() == "rel":
+            return (match[3] if match[2] is None else re.sub(r"\\(.)", r"\1", match[2]) or "").lower().split()
+    return []
+
+
+def next_link(headers: list[str]) -> str | None:
+    """The reference with rel=next in `Link` headers (RFC 8288 section 3)."""
+    for header in headers:
+        place = 0
+        while match := _LINK.match(header, place):
+            if "next" in _relations(match[2]):
+                return match[1].strip()
+            place = match.end()
+            if place >= len(header):
+                break
+    return None

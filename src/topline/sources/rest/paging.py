@@ -1,0 +1,240 @@
+"""From one page to the next: by number, by offset, by a token, by a link."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import jmespath
+from jmespath.exceptions import JMESPathError
+
+from topline.errors import SourceHalted, TransientError
+from topline.sources.rest.jsontext import Number, dumps, number
+from topline.sources.rest.origin import Url, next_link
+from topline.sources.rest.settings import Paging
+from topline.sources.rest.wire import Answer
+
+Step = Mapping[str, str] | Url
+"""Parameters to add to the table's own, or the whole address of the page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A page as it came. `keys`: what tells its records apart, in their order."""
+
+    answer: Answer
+    document: Any
+    keys: Sequence[str]
+
+
+class Shifted(TransientError):  # noqa: N818 - it says what happened
+    """The list changed while it was read, so that records may have been passed over."""
+
+
+class Pager(Protocol):
+    """One walk over the pages of a list."""
+
+    in_body: bool
+    """Whether the body alone says that there is no other page."""
+
+    def first(self) -> Step: ...
+
+    def next(self, seen: Seen) -> Step | None:
+        """The page after `seen`; None where it was the last."""
+
+
+def pager(paging: Paging, base: Url) -> Pager:
+    """`base`: links lead to no other server."""
+    match paging.by:
+        case "page":
+            return PagePager(paging)
+        case "offset":
+            return OffsetPager(paging)
+        case "cursor":
+            return CursorPager(paging)
+        case "link":
+            return LinkPager(paging, base)
+    return OnePage()
+
+
+def look_up(place: str, answer: Answer, document: Any) -> Any:
+    """What stands at `header:NAME`, or at a JMESPath of the body; None for nothing."""
+    if place.startswith("header:"):
+        return answer.headers.get(place.removeprefix("header:"))
+    try:
+        return jmespath.search(place, document)
+    except (JMESPathError, TypeError, ValueError) as error:
+        raise SourceHalted(f"{answer.request.shown}: {place!r} cannot be looked up: {str(error).splitlines()[0]}") from None
+
+
+class OnePage:
+    in_body = True
+
+    def first(self) -> Step:
+        return {}
+
+    def next(self, seen: Seen) -> Step | None:  # noqa: ARG002
+        return None
+
+
+class _Counted:
+    """What pages by number and by offset share: size, total, and when the list ends."""
+
+    def __init__(self, paging: Paging) -> None:
+        self._paging = paging
+        self._listed = 0
+        self._total: int | None = None
+        self.in_body = not (paging.total or "").startswith("header:")
+
+    def _params(self, value: int) -> Step:
+        paging = self._paging
+        assert paging.param is not None
+        size = {paging.size_param: str(paging.size)} if paging.size_param else {}
+        return {paging.param: str(value), **size}
+
+    def _ends(self, seen: Seen, fresh: int, empty: bool) -> bool:
+        """Whether this page is the last one: it brought `fresh` records, or is as `empty` as the page after the last."""
+        self._listed += fresh
+        paging, count = self._paging, len(seen.keys)
+        total, more = self._counted(seen), self._said(seen)
+        if more is not None:
+            return not more
+        if total is None or self._listed >= total:
+            short = paging.until == "short" and paging.size is not None and count < paging.size
+            return empty or short or total is not None
+        if empty:
+            raise Shifted(
+                f"{seen.answer.request.shown}: the origin counts {total} records and gave {self._listed}; it is read again. "
+                "Where that stays so, leave out paging.total"
+            )
+        return False
+
+    def _said(self, seen: Seen) -> bool | None:
+        return None if self._paging.more is None else _truth(look_up(self._paging.more, seen.answer, seen.document))
+
+    def _counted(self, seen: Seen) -> int | None:
+        """The total as this page says it. One that shrinks tells of rows that went while the list was read: those behind
+        them moved forward, over the gap between two pages."""
+        place = self._paging.total
+        if place is None:
+            return None
+        found = number(look_up(place, seen.answer, seen.document))
+        if found is None or found != int(found):
+            raise SourceHalted(f"{seen.answer.request.shown}: paging.total: {place!r} finds no number of records")
+        before, self._total = self._total, int(found)
+        if before is not None and self._total < before:
+            raise Shifted(
+                f"{seen.answer.request.shown}: the list shrank from {before} to {self._total} records while it was read, so "
+                "that some may have been passed over; it is read again"
+            )
+        return self._total
+
+
+class PagePager(_Counted):
+    def first(self) -> Step:
+        self._number = self._paging.first
+        return self._params(self._number)
+
+    def next(self, seen: Seen) -> Step | None:
+        if self._ends(seen, len(seen.keys), not seen.keys):
+            return None
+        self._number += 1
+        return self._params(self._number)
+
+
+class OffsetPager(_Counted):
+    """Pages overlap by one record: where a page does not begin with a record that is known, rows went from before it, and
+    the walk goes back until it meets a known one."""
+
+    def first(self) -> Step:
+        self._offset, self._back = 0, 0
+        self._known: set[int] = set()
+        return self._params(0)
+
+    def next(self, seen: Seen) -> Step | None:
+        size = self._paging.size or 1
+        hashes = [hash(key) for key in seen.keys]
+        if self._offset and size > 1 and hashes and hashes[0] not in self._known:
+            return self._step_back(seen, size)
+        fresh = len(set(hashes) - self._known)
+        self._known.update(hashes)
+        overlap = 1 if size > 1 else 0
+        if self._ends(seen, fresh, len(hashes) <= (overlap if self._offset else 0)):
+            return None
+        self._offset += max(1, len(hashes) - overlap)
+        return self._params(self._offset)
+
+    def _step_back(self, seen: Seen, size: int) -> Step:
+        self._back += 1
+        if self._back > 10:
+            raise Shifted(
+                f"{seen.answer.request.shown}: rows went, or changed their order, again and again while the list was read; "
+                "it is read again. Ask the origin to sort by a key that does not change"
+            )
+        self._offset = max(0, self._offset - size)
+        return self._params(self._offset)
+
+
+class CursorPager:
+    def __init__(self, paging: Paging) -> None:
+        self._paging, self._seen = paging, set[str]()
+        self.in_body = not (paging.next or "").startswith("header:")
+
+    def first(self) -> Step:
+        paging = self._paging
+        return {paging.size_param: str(paging.size)} if paging.size_param else {}
+
+    def next(self, seen: Seen) -> Step | None:
+        paging = self._paging
+        assert paging.next is not None
+        assert paging.param is not None
+        if paging.more is not None and not _truth(look_up(paging.more, seen.answer, seen.document)):
+            return None
+        token = look_up(paging.next, seen.answer, seen.document)
+        if token in (None, "", False):
+            return None
+        text = token if isinstance(token, str) else dumps(token)
+        _once(text, self._seen, seen, "the next page's token")
+        return {**self.first(), paging.param: text}  # type: ignore[dict-item]
+
+
+class LinkPager:
+    def __init__(self, paging: Paging, base: Url) -> None:
+        self._paging, self._base, self._seen = paging, base, set[str]()
+        self.in_body = paging.next is not None and not paging.next.startswith("header:")
+
+    def first(self) -> Step:
+        paging = self._paging
+        return {paging.size_param: str(paging.size)} if paging.size_param else {}
+
+    def next(self, seen: Seen) -> Step | None:
+        reference = self._reference(seen)
+        if not reference:
+            return None
+        where = seen.answer.request.shown
+        try:
+            url = self._base.secured(seen.answer.request.url.join(reference))
+        except ValueError as error:
+            raise SourceHalted(f"{where}: the link to the next page cannot be followed: {error}") from None
+        if not self._base.allows(url):
+            raise SourceHalted(
+                f"{where}: the next page lies on {url.origin}, another server, where credentials do not go; if that is right, "
+                "set url to it"
+            )
+        _once(url.path + repr(url.query), self._seen, seen, "the next page's address")
+        return url
+
+    def _reference(self, seen: Seen) -> str | None:
+        if self._paging.next is None:
+            return next_link(seen.answer.headers.get_list("link"))
+        found = look_up(self._paging.next, seen.answer, seen.document)
+        return found if isinstance(found, str) and not isinstance(found, Number) else None
+
+
+def _once(text: str, seen: set[str], page: Seen, what: str) -> None:
+    if text in seen:
+        raise SourceHalted(f"{page.answer.request.shown}: {what} came a second time: the pages would never end; see paging")
+    seen.add(text)
+
+
+def _truth(value: Any) -> bool:
+    return str(value).strip().lower() in ("true", "1", "yes") if isinstance(value, str | int) else bool(value)

@@ -1,0 +1,51 @@
+"""A REST source is a pulled source whose feeds ask over HTTP."""
+
+from topline.errors import ConfigError
+from topline.sources.base import Context
+from topline.sources.polled import PolledSource
+from topline.sources.rest.client import Client, Shared
+from topline.sources.rest.feed import RestFeed
+from topline.sources.rest.origin import Url
+from topline.sources.rest.requests import Table
+from topline.sources.rest.settings import RestSettings
+from topline.sources.rest.wire import Wire, tls_context
+
+
+def create(context: Context, settings: RestSettings) -> PolledSource:
+    """The source, from its declared tables. ConfigError lists every fault of their declarations."""
+    faults = _faults(context, settings)
+    if faults:
+        raise ConfigError("\n".join(faults))
+    tls, shared, base = tls_context(settings.tls, context.root), Shared.of(settings), Url.parse(settings.url)
+
+    def feed(name: str) -> RestFeed:
+        client = Client(base, Wire(settings, tls), Wire(settings, tls), shared)
+        table = Table(client, settings.tables[name], context.tables[name], settings.tz)
+        return RestFeed(f"sources.{context.name}.tables.{name}", table)
+
+    return PolledSource(context, settings, settings.tables, feed)
+
+
+def _faults(context: Context, settings: RestSettings) -> list[str]:
+    """Tables configured but not declared and the reverse; tables without a key; fields of columns that are not there."""
+    faults = [
+        f"tables.{name}: not declared in the models' sources; declare it there, or remove it here"
+        for name in settings.tables
+        if name not in context.tables
+    ]
+    for name, schema in context.tables.items():
+        if name not in settings.tables:
+            faults.append(f"tables: {name!r} is declared in the models' sources, but has no path; add `{name}: {{path: ...}}`")
+            continue
+        if not schema.key:
+            faults.append(f"tables.{name}: no key is declared; name the columns that tell its rows apart")
+        strange = sorted(settings.tables[name].fields.keys() - set(schema.names) - _named(settings, name))
+        declared = f"no such column is declared; declared are {', '.join(schema.names)}"
+        faults += [f"tables.{name}.fields.{field}: {declared}" for field in strange]
+    return faults
+
+
+def _named(settings: RestSettings, name: str) -> set[str]:
+    """Fields that are no columns, but are read."""
+    table = settings.tables[name]
+    return {one.field for one in (table.deleted, table.cursor) if one is not None}
