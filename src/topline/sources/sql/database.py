@@ -96,8 +96,8 @@ def _engine(settings: SqlSettings, root: Path) -> Engine:
             url, connect_args=arguments, isolation_level="AUTOCOMMIT", hide_parameters=True, pool_size=1, pool_pre_ping=True
         )
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
-        shown = str(error) if "://" not in str(error) else "it is not of the form dialect+driver://user@host/database"
-        raise ConfigError(f"url: {shown}") from None
+        shown = "it cannot be read" if "://" in str(error) else str(error)
+        raise ConfigError(f"url: {shown}; write dialect+driver://user@host/database") from None
     except ModuleNotFoundError as error:
         module = str(error.name)
         remedy = f"pip install {_DRIVERS.get(module, module)}, or name another driver: dialect+driver://"
