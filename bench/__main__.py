@@ -15,6 +15,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "freshness": (),
     "api": (),
     "end_to_end": ("100000",),
+    "tpch": ("0.01",),
 }
 
 

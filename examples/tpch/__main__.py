@@ -4,10 +4,11 @@ import argparse
 import random
 import sys
 import time
+from pathlib import Path
 
 import psycopg
 
-from examples.tpch.load import load, source
+from examples.tpch.load import PROJECT, load, source
 from examples.tpch.refresh import Refresh
 from topline.errors import ToplineError
 
@@ -15,7 +16,7 @@ from topline.errors import ToplineError
 def main(arguments: list[str]) -> int:
     wish = _parser().parse_args(arguments)
     try:
-        with source() as dsn:
+        with source(wish.project) as dsn:
             if wish.command == "load":
                 print(", ".join(f"{rows:,} of {table}" for table, rows in load(dsn, wish.scale).items()))
             else:
@@ -42,6 +43,7 @@ def change(dsn: str, seconds: float, seed: int) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m examples.tpch", description=__doc__)
+    parser.add_argument("--project", type=Path, default=PROJECT, help="folder of topline.yml (default: this example's)")
     commands = parser.add_subparsers(dest="command", required=True)
     loading = commands.add_parser("load", help="make TPC-H's tables and fill them")
     loading.add_argument("--scale", type=float, default=0.01, help="scale factor: 1 is 1,500,000 orders (default: 0.01)")

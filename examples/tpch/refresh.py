@@ -86,7 +86,7 @@ class Refresh:
         self.connection.execute(f"DELETE FROM lineitem WHERE (l_orderkey, l_linenumber) IN ({last})".encode(), [self._keys()])
 
     def _keys(self) -> list[int]:
-        return [order_key(self.random.randint(1, self.orders)) for _ in range(self.size)]
+        return [order_key(number) for number in self.random.sample(range(1, self.orders + 1), self.size)]
 
 
 def order_key(number: int) -> int:

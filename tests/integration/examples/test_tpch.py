@@ -12,11 +12,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from examples.tpch.__main__ import main
 from examples.tpch.load import PROJECT, load, source
 from examples.tpch.refresh import Refresh, order_key
+from tests.conftest import Postgres
 from tests.integration.examples.tpch_truth import expected, published
 from tests.polling import until
 from tests.project import TestProject, embedded_dsn
+from topline.config import load_project
+from topline.live.start import load_plan
 
 PLACES = 3
 SCALES = [
@@ -99,6 +103,29 @@ def test_results_equal_postgres_while_tpch_changes(scale: float, steps: int, tmp
             change(refresh, steps)
             compare(project, connection, "99")
         assert all(one["equal"] for one in json.loads(project.run("audit", "--sources", "--json")))
+
+
+def test_the_tables_are_made_once_and_refreshed(tmp_path: Path, postgres: Postgres, capsys: pytest.CaptureFixture[str]) -> None:
+    project = copy_of_the_example(tmp_path)
+    dsn = postgres.dsn("tpch")
+    with (project.folder / ".env").open("a") as env:
+        env.write(f"TOPLINE_SOURCES__TPCH__DSN={dsn}\n")
+    where = ["--project", str(project.folder)]
+    assert main([*where, "load", "--scale", "0.001"]) == 0
+    assert "1,500 of orders" in capsys.readouterr().out
+    assert main([*where, "load", "--scale", "0.001"]) == 1
+    assert "drop TPC-H's tables first" in capsys.readouterr().err
+    before = expected(dsn, PLACES)
+    assert main([*where, "refresh", "--seconds", "0.5"]) == 0
+    assert expected(dsn, PLACES) != before
+
+
+def test_the_models_hold_their_examples_are_described_and_run_everywhere(tmp_path: Path) -> None:
+    project = copy_of_the_example(tmp_path)
+    assert "0 failed" in project.call("test")
+    for model in load_plan(load_project(project.folder)).models.values():
+        assert model.live_only == ""
+        assert set(model.column_descriptions) == set(model.schema.names), model.name
 
 
 def change(refresh: Refresh, steps: int) -> None:
