@@ -24,9 +24,7 @@ class Original:
         span = self._spans.get(self._order.get(element, -1))
         if span is None:
             return etree.tostring(element, encoding="utf-8", with_tail=False)
-        encoding = self._root.getroottree().docinfo.encoding or "utf-8"
-        text = self._data[slice(*span)].decode(encoding)
-        return _standing_alone(text, element).encode()
+        return _standing_alone(self._text[slice(*span)].decode(), element).encode()
 
     @cached_property
     def _order(self) -> dict[etree._Element, int]:
@@ -35,8 +33,17 @@ class Original:
     @cached_property
     def _spans(self) -> dict[int, tuple[int, int]]:
         """Place of each element in the document -> where its bytes begin and end; none where expat cannot read it."""
-        reader = _Spans(self._data)
+        reader = _Spans(self._text)
         return reader.spans if len(reader.spans) == len(self._order) else {}
+
+    @cached_property
+    def _text(self) -> bytes:
+        """The document in UTF-8."""
+        encoding = self._root.getroottree().docinfo.encoding or "utf-8"
+        try:
+            return self._data if encoding.lower() in {"utf-8", "ascii"} else self._data.decode(encoding).encode()
+        except (LookupError, UnicodeDecodeError):
+            return b""
 
 
 class _Spans:
@@ -44,7 +51,7 @@ class _Spans:
         self._data, self.spans = data, dict[int, tuple[int, int]]()
         self._open: list[tuple[int, int]] = []
         self._count = 0
-        self._parser = expat.ParserCreate()
+        self._parser = expat.ParserCreate("utf-8")  # whatever it declares
         self._parser.StartElementHandler = self._start
         self._parser.EndElementHandler = self._end
         try:
