@@ -65,6 +65,10 @@ class Intake:
         """What of this table's source waits, and what is in the log."""
         return self._inbox.standing(self.source)
 
+    def close(self) -> None:
+        """Let go of the inbox; the next request opens it again."""
+        self._inbox.close()
+
     def sort_out(self, body: bytes, content: Content) -> Sorted:
         """The body's rows in the table's types, and its records that are none, with the reason."""
         try:

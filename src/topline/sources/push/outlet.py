@@ -155,7 +155,7 @@ class Outlet:
         """Give back pages once many are free: the file is as large as what waits, not as what ever waited."""
         (free,) = connection.execute("PRAGMA freelist_count").fetchone()
         if free > 2 * _PAGES:
-            connection.execute(f"PRAGMA incremental_vacuum({_PAGES})").fetchall()
+            connection.executescript(f"PRAGMA incremental_vacuum({_PAGES})")  # `execute` would give back a single page
 
 
 @contextmanager
