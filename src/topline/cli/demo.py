@@ -3,9 +3,9 @@
 import re
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,28 +17,33 @@ from topline.cli.running import Session, Stop, session
 from topline.cli.watching import final_rankings, rebuild_progress, watched
 from topline.config import CONFIG_FILE, Project
 from topline.embedded import EmbeddedPostgres
+from topline.embedded.partner import book_of
 from topline.errors import ConfigError, UsageError
-from topline.generate import Generator, Options, compare
+from topline.generate import SOURCES, Generator, Options, Source, compare
+from topline.generate.options import even_shares
 from topline.live.asking import running_engine
-from topline.live.start import databases
+from topline.live.start import EMBEDDED, databases
 
-LEDGER = "embedded:ledger"
-PATIENCE = 60.0  # seconds for which the shop may not answer
+LEDGER = f"{EMBEDDED}ledger"
+PATIENCE = 60.0  # seconds for which a source may not answer
+PARTNER_EVERY = 1  # seconds from one look at the partner's service to the next, so that it looks as live as the others
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """What the generator shall do: steps a second, its seed, and when it ends (seconds, or a number of sales)."""
+    """What the generator shall do: steps a second, its seed, when it ends (seconds, or a number of sales), and each share."""
 
     rate: float
     seed: int
     seconds: float | None = None
     count: int | None = None
+    shares: Mapping[Source, int] = field(default_factory=even_shares)
 
     @classmethod
-    def of(cls, rate: float, seed: int, duration: str | None, count: int | None = None) -> "Stream":
-        return cls(rate, seed, None if duration is None else parse_duration(duration), count)
+    def of(cls, rate: float, seed: int, duration: str | None, count: int | None = None, shares: Sequence[str] = ()) -> "Stream":
+        """`shares`: SOURCE=N each. UsageError for what is no time or no share."""
+        return cls(rate, seed, None if duration is None else parse_duration(duration), count, parse_shares(shares))
 
 
 def run_demo(stream: Stream, folder: Path, port: int) -> int:
@@ -46,7 +51,7 @@ def run_demo(stream: Stream, folder: Path, port: int) -> int:
     project = _fresh_project(folder, port)
     with Stop().on_signals() as stop, databases(project) as real:
         generator = _generator(project, real, stream)
-        err.print("filling the shop and the inbox with a history of sales", markup=False)
+        err.print("filling the shop, the inbox and the partner's book with a history of sales", markup=False)
         generator.prepare()
         equal = _run(project, generator, stop, real) if stream.seconds else _run_open_end(project, generator, stop)
     if stop.signal:
@@ -117,7 +122,7 @@ def _fresh_project(folder: Path, port: int) -> Project:
         _remove(folder)
     copy_project(folder)
     (folder / ".demo").write_text("Made by `topline demo`, which removes this folder at its next start.\n")
-    return open_project(folder, [f"api.port={port}"])
+    return open_project(folder, [f"api.port={port}", f"sources.partner.every={PARTNER_EVERY}"])
 
 
 def _remove(folder: Path) -> None:
@@ -133,7 +138,8 @@ def run_generator(project: Project, stream: Stream, *, as_json: bool) -> int:
     with Stop().on_signals() as stop, databases(project) as real:
         generator = _generator(project, real, stream)
         generator.prepare()
-        err.print(f"writing sales to {_inbox(project)} and to the shop's database; Ctrl-C stops", markup=False, soft_wrap=True)
+        to = f"{_inbox(project)}, the shop's database" + (" and the partner's book" if _partner(project) else "")
+        err.print(f"writing sales to {to}; Ctrl-C stops", markup=False, soft_wrap=True)
         generator.start()
         while generator.running and not stop.wait(0.1):
             pass
@@ -146,12 +152,21 @@ def run_generator(project: Project, stream: Stream, *, as_json: bool) -> int:
 
 
 def _generator(project: Project, real: Callable[[str], str], stream: Stream) -> Generator:
+    """UsageError where the stream's figures do not fit the project."""
+    try:
+        return Generator(_options(project, real, stream))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _options(project: Project, real: Callable[[str], str], stream: Stream) -> Options:
     config = project.config
-    shop, folder = _shop(project), _inbox(project)
-    options = Options(
-        shop_dsn=real(shop),
-        folder=folder,
+    return Options(
+        shop_dsn=real(_shop(project)),
+        folder=_inbox(project),
         ledger_dsn=real(LEDGER),
+        partner=_partner(project),
+        shares=stream.shares,
         seed=stream.seed,
         rate=stream.rate,
         count=stream.count,
@@ -159,7 +174,6 @@ def _generator(project: Project, real: Callable[[str], str], stream: Stream) -> 
         time_zone=config.time_zone,
         currency=config.currency,
     )
-    return Generator(options)
 
 
 def _shop(project: Project) -> str:
@@ -177,6 +191,27 @@ def _inbox(project: Project) -> Path:
             first = Path(path if isinstance(path, str) else path[0])
             return project.root / (first if not first.suffix else first.parent)
     raise ConfigError(f"{project.root / CONFIG_FILE}: the generator needs a source of kind files to drop branch files for")
+
+
+def _partner(project: Project) -> Path | None:
+    """The book of the partner's service that Topline plays; None where there is no such source: a real one has its own."""
+    for settings in project.config.sources.values():
+        wsdl = str(settings.get("wsdl", ""))
+        if settings.get("kind") == "soap" and wsdl.startswith(EMBEDDED):
+            return book_of(project.state_dir, wsdl.removeprefix(EMBEDDED))
+    return None
+
+
+def parse_shares(texts: Sequence[str]) -> dict[Source, int]:
+    """From `shop=2`, `partner=0`, ...; a source that is not named has 1. UsageError otherwise."""
+    shares = even_shares()
+    for text in texts:
+        match = re.fullmatch(r"(\w+)=(\d{1,3})", text.strip())
+        named = [source for source in SOURCES if match and match[1] == source]
+        if match is None or not named:
+            raise UsageError(f"{text!r} is no share: write SOURCE=N with a whole number; the sources are {', '.join(SOURCES)}")
+        shares[named[0]] = int(match[2])
+    return shares
 
 
 def parse_duration(text: str) -> float:

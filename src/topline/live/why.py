@@ -138,14 +138,18 @@ def locate(log: LogReader, plan: ProjectPlan, part: Contribution, kind: str) -> 
     if not len(part.rows):
         return []
     journey = log.journey(part.table, part.rows.select(schema.key)).to_pylist()
-    where = _WHERE.get(kind, _plain_where)
     rows = sorted(journey, key=lambda row: (row["_epoch"], row["_hi"], row["_lo"]))
-    return [{**{name: row[name] for name in schema.names}, "where": where(row), "taken": row["_time"]} for row in rows]
+    return [{**{name: row[name] for name in schema.names}, "where": _where(row, kind), "taken": row["_time"]} for row in rows]
+
+
+def _where(row: Mapping[str, Any], kind: str) -> str:
+    """Where a row came from, in the words of its kind of source."""
+    if row["_partition"].startswith("replay:"):
+        return f"dead letter {row['_partition'].removeprefix('replay:')}"
+    return _WHERE.get(kind, _plain_where)(row)
 
 
 def _file_where(row: Mapping[str, Any]) -> str:
-    if row["_partition"].startswith("replay:"):
-        return f"dead letter {row['_partition'].removeprefix('replay:')}"
     return f"{row['_partition'].partition(':')[2]}:{row['_lo']} (reading {row['_hi']})"
 
 
@@ -154,8 +158,16 @@ def _lsn_where(row: Mapping[str, Any]) -> str:
     return f"LSN {row['_hi'] >> 32:X}/{row['_hi'] & 0xFFFFFFFF:X}"
 
 
+def _poll_where(row: Mapping[str, Any]) -> str:
+    return f"record {row['_lo']} of poll {row['_hi']}"
+
+
 def _plain_where(row: Mapping[str, Any]) -> str:
     return f"{row['_partition']} at ({row['_hi']}, {row['_lo']})"
 
 
-_WHERE: dict[str, Callable[[Mapping[str, Any]], str]] = {"files": _file_where, "postgres": _lsn_where}
+_WHERE: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "files": _file_where,
+    "postgres": _lsn_where,
+    **dict.fromkeys(("soap", "rest", "sql"), _poll_where),
+}
