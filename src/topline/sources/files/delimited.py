@@ -98,7 +98,7 @@ class CsvParser:
         mask = lines.none()
         if lines.data.isascii() or self._decodes(lines.data):
             return mask
-        for place in np.flatnonzero(candidates & lines.holding(np.flatnonzero(lines.octets > 127).astype(np.int64))):
+        for place in np.flatnonzero(candidates & lines.holding_above(127)):
             mask[place] = not self._decodes(lines.data[lines.starts[place] : lines.ends[place]])
         return mask
 

@@ -63,6 +63,9 @@ class Lines:
                 mask |= self.holding(self.places(octet))
         return mask
 
+    def holding_above(self, octet: int) -> Mask:
+        return self.holding(np.flatnonzero(self.octets > octet).astype(np.int64))
+
     def blank(self) -> Mask:
         blank: Mask = self.lengths == 0
         single = np.flatnonzero(self.lengths == 1)
@@ -83,11 +86,11 @@ class Lines:
         lengths[longer] -= self.octets[self.ends[longer] - 1] == RETURN
         mask: Mask = lengths == len(text)
         if mask.any():
-            mask[mask] = self._only(mask).beginning_with(text)
+            mask[mask] = self.only(mask).beginning_with(text)
         return mask
 
-    def _only(self, mask: Mask) -> "Lines":
-        return Lines(self.data, self.octets, self.starts[mask], self.ends[mask])
+    def only(self, chosen: Mask | Ints) -> "Lines":
+        return Lines(self.data, self.octets, self.starts[chosen], self.ends[chosen])
 
     def joined(self, chosen: Ints) -> bytes:
         """Some lines, each with a line feed."""
