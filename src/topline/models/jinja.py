@@ -9,6 +9,8 @@ from types import CodeType
 from typing import Any, NoReturn
 
 from jinja2 import Environment, StrictUndefined, Template, TemplateError, TemplateSyntaxError, nodes
+from jinja2.ext import Extension
+from jinja2.parser import Parser
 
 from topline.errors import ModelError
 from topline.models.dialects import Dialect, prefixes, relation
@@ -18,7 +20,20 @@ from topline.models.project import DbtProject, ModelFile
 _BLOCK = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 
 
-_SYNTAX = Environment(undefined=StrictUndefined, extensions=["jinja2.ext.do"])
+class _DbtBlocks(Extension):
+    """What a macro file may hold beside macros, and no model calls: passed over."""
+
+    tags = {"test", "materialization"}  # noqa: RUF012 - as Jinja has it
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        tag = next(parser.stream).value
+        while parser.stream.current.type != "block_end":
+            next(parser.stream)
+        parser.parse_statements((f"name:end{tag}",), drop_needle=True)
+        return []
+
+
+_SYNTAX = Environment(undefined=StrictUndefined, extensions=["jinja2.ext.do", _DbtBlocks])
 
 
 @functools.lru_cache(maxsize=256)

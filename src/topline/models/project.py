@@ -11,6 +11,7 @@ import yaml
 
 from topline.errors import ModelError
 from topline.models.faults import ModelErrors, line_of_text
+from topline.models.prose import doc_blocks, prose
 from topline.schema import Column, TableSchema, Type
 
 _TYPES: dict[Type, str] = {
@@ -57,6 +58,7 @@ def read_project(root: Path) -> DbtProject:
     faults: list[ModelError] = []
     settings = _yaml(root, root / "dbt_project.yml", faults)
     documents = [(path, _checked(root, path, faults)) for path in _files(root / "models" / "live", "yml", "yaml")]
+    _describe(root, documents, faults)
     models = _models(root, documents, faults)
     tables = dict(_tables(root, documents, faults))
     macros = tuple((_name(root, path), _text(path)) for folder in _macro_folders(root, settings, faults) for path in folder)
@@ -138,6 +140,22 @@ def _named(entries: Any) -> bool:
     return all(_named(entry.get("columns")) and _named(entry.get("tables")) for entry in entries)
 
 
+def _describe(root: Path, documents: list[tuple[Path, dict[str, Any]]], faults: list[ModelError]) -> None:
+    """Put each description of a model and its columns as people read it."""
+    blocks: dict[str, str] = {}
+    for path in _files(root / "models", "md"):
+        blocks.update(doc_blocks(_text(path)))
+    for path, document in documents:
+        for model in document.get("models") or []:
+            for entry in [model, *(model.get("columns") or [])]:
+                written = str(entry.get("description") or "")
+                try:
+                    entry["description"] = prose(written, blocks)
+                except ModelError as error:
+                    entry["description"] = ""
+                    faults.append(ModelError(str(error), path=_name(root, path), line=line_of_text(_text(path), written)))
+
+
 def _models(root: Path, documents: list[tuple[Path, dict[str, Any]]], faults: list[ModelError]) -> dict[str, ModelFile]:
     notes = {entry["name"]: (path, entry) for path, document in documents for entry in document.get("models") or []}
     models: dict[str, ModelFile] = {}
@@ -152,12 +170,8 @@ def _models(root: Path, documents: list[tuple[Path, dict[str, Any]]], faults: li
 
 
 def _model(root: Path, path: Path, entry: Mapping[str, Any]) -> ModelFile:
-    columns = {c["name"]: _prose(c.get("description")) for c in entry.get("columns") or []}
-    return ModelFile(path.stem, _name(root, path), _text(path), _prose(entry.get("description")), columns, _meta(entry))
-
-
-def _prose(text: str | None) -> str:
-    return re.sub(r"\s+", " ", text or "").strip()
+    columns = {c["name"]: c["description"] for c in entry.get("columns") or []}
+    return ModelFile(path.stem, _name(root, path), _text(path), entry.get("description", ""), columns, _meta(entry))
 
 
 def _meta(entry: Mapping[str, Any]) -> dict[str, Any]:
