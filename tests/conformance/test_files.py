@@ -50,14 +50,14 @@ class FilesOrigin(Origin):
         (self._root / "away").rename(self._inbox)
 
     def corrupt(self, good: Mapping[str, str | None]) -> bytes:
-        first, *others = (_line(key, value) for key, value in good.items())
+        first, *others = (line(key, value) for key, value in good.items())
         raw = b'broken,"\xff quote" and more,fields\r\n'
         self._place("corrupt.csv", HEADER.encode() + first + raw + b"".join(others))
         return raw
 
     def _write(self, names: set[str]) -> None:
         for name in sorted(names):
-            lines = [_line(key, value) for key, value in self._files[name].items()]
+            lines = [line(key, value) for key, value in self._files[name].items()]
             self._place(name, HEADER.encode() + b"".join(lines))
 
     def _place(self, name: str, data: bytes) -> None:
@@ -68,7 +68,7 @@ class FilesOrigin(Origin):
         hidden.rename(self._inbox / name)
 
 
-def _line(key: str, value: str | None) -> bytes:
+def line(key: str, value: str | None) -> bytes:
     text = "" if value is None else '"' + value.replace('"', '""') + '"'
     return f"{key},{text}\n".encode()
 

@@ -1,6 +1,7 @@
 """A folder that files are dropped into, a source over it, and the ledger that its batches are committed to."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ def schema(*names: str, key: tuple[str, ...] = ("id",)) -> TableSchema:
 
 
 class Inbox:
+    more: Mapping[str, Any] = {}  # settings of the source beside its table's
+
     def __init__(self, root: Path, table: TableSchema | None = None, **options: Any) -> None:
         self.root, self.folder = root, root / "inbox"
         self.folder.mkdir(exist_ok=True)
@@ -34,7 +37,7 @@ class Inbox:
         self.source = self.make()
 
     def make(self) -> FilesSource:
-        settings = {"kind": "files", "settle": self.settle, "poll": 0.01, "tables": {"sales": self.options}}
+        settings = {"kind": "files", "settle": self.settle, "poll": 0.01, "tables": {"sales": self.options}, **self.more}
         context = Context("branch", {"sales": self.table}, self.root, self.root / "state")
         return create(context, Settings.model_validate(settings))
 

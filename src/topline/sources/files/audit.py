@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from topline.errors import TransientError
+from topline.errors import SourceHalted, TransientError
 from topline.schema import Type
 from topline.sources.base import Context, Fault
-from topline.sources.files.content import BrokenContent, Content, Place
+from topline.sources.files.content import BrokenContent, Content, OtherVersion, Place
 from topline.sources.files.found import Found
 from topline.sources.files.header import opened_by
 from topline.sources.files.reading import FileShape, Reading
@@ -66,7 +66,7 @@ def _header_faults(where: str, shape: FileShape, file: Found | None) -> list[Fau
         return []
     try:
         opened_as(file.place, shape)
-    except (TransientError, BrokenContent, ValueError, FileNotFoundError) as error:
+    except (TransientError, SourceHalted, BrokenContent, ValueError, FileNotFoundError, OtherVersion) as error:
         remedy = "declare the columns that the files have, or mend the file; as it stands it is kept as dead letters"
         return [Fault(where, f"{file.name}: {error}", remedy)]
     return []
@@ -101,5 +101,7 @@ def _rows(shape: FileShape, file: Found) -> Iterator[pa.Table]:
         return
     try:
         yield from (chunk.rows for chunk in Reading(shape, content, file.name).chunks() if len(chunk.lines))
+    except OtherVersion:
+        raise TransientError(f"{file.name} changed while it was read: try again") from None
     finally:
         content.close()

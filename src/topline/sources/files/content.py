@@ -131,7 +131,7 @@ class Content:
         return self._unpacker is not None
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes, fewer only before the end; b"" at the end. BrokenContent after the last that unpacks."""
+        """Some bytes, `size` at most; b"" at the end. BrokenContent after the last that unpacks."""
         return self._unpacker.read(size) if self._unpacker else self.read_raw(size)
 
     def read_raw(self, size: int) -> bytes:

@@ -25,7 +25,7 @@ class Pattern:
         parts = PurePosixPath(path).parts
         wild = next((i for i, part in enumerate(parts) if _WILD.search(part)), None)
         if wild is not None:
-            return cls(str(PurePosixPath(*parts[:wild])), _translate(parts[wild:]), len(parts) - wild > 1)
+            return cls(str(PurePosixPath(*parts[:wild])), _translate(parts[wild:]), len(parts) - wild > 1 or "**" in parts)
         whole = PurePosixPath(path)
         if whole.suffix in (*PACKED, *suffixes) and not folder:
             return cls(str(whole.parent), re.compile(re.escape(whole.name)), deep=False)
@@ -40,7 +40,7 @@ class Pattern:
 def _translate(parts: tuple[str, ...]) -> re.Pattern[str]:
     """A glob's parts as an expression over relative paths: ** is any folders, * and ? never pass a slash."""
     pieces = [r"(?:[^/]+/)*" if part == "**" else _translate_part(part) + "/" for part in parts[:-1]]
-    last = "[^/]*" if parts[-1] == "**" else _translate_part(parts[-1])
+    last = r"(?:[^/]+/)*[^/]*" if parts[-1] == "**" else _translate_part(parts[-1])
     return re.compile("".join(pieces) + last)
 
 

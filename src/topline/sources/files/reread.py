@@ -14,6 +14,7 @@ from topline.errors import StateError, TransientError
 from topline.sources import spill
 from topline.sources.files.audit import opened_as
 from topline.sources.files.coding import byte_order_mark
+from topline.sources.files.content import Place
 from topline.sources.files.opening import Opening
 from topline.sources.files.reading import FileShape, Reading
 from topline.sources.files.unpack import Unpacker, suffix_of
@@ -38,15 +39,15 @@ class _Held:
         return BytesIO(b"".join(iter(lambda: self.read(1 << 20), b"")))
 
 
-def reread(letter: DeadLetter, shape: FileShape, root: Path) -> TableChanges | DeadLetter:
+def reread(letter: DeadLetter, shape: FileShape, place: Place) -> TableChanges | DeadLetter:
     """The letter's rows, or the letter with the reason why it still cannot be read.
 
-    A record's field names are those of the file as it lies there now: the letter holds the record alone.
+    A record's field names are those of the file as it lies there now, in its place: the letter holds the record alone.
     """
     try:
         data = b"".join(spill.original(letter.raw, shape.state_dir))
         held = _Held(data)
-        shape = shape if held.packed else _as_its_file(letter, data, shape, root)
+        shape = shape if held.packed else _as_its_file(letter, data, shape, place)
         reading = Reading(shape, held, _file(letter), letter.position.lo)
         chunks = list(reading.chunks())
     except (StateError, TransientError, ValueError, OSError) as error:
@@ -64,7 +65,7 @@ def _file(letter: DeadLetter) -> str:
     return letter.partition.partition(":")[2]
 
 
-def _as_its_file(letter: DeadLetter, data: bytes, shape: FileShape, root: Path) -> FileShape:
+def _as_its_file(letter: DeadLetter, data: bytes, shape: FileShape, place: Place) -> FileShape:
     """The shape to read the letter with: a record's is that of the file as it lies there now; one that begins at line 1
     brings its own header, as a packed file does. A row of Parquet is kept as JSON."""
     if shape.settings.format == "parquet":
@@ -74,7 +75,7 @@ def _as_its_file(letter: DeadLetter, data: bytes, shape: FileShape, root: Path) 
     if (has_header and letter.position.lo == 1) or byte_order_mark(data)[0]:
         return shape
     try:
-        return opened_as(root / _file(letter), shape)
+        return opened_as(place, shape)
     except FileNotFoundError:
         if has_header:
             raise ValueError(f"{_file(letter)} is gone, and with it the names of the fields") from None

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from topline.config import Settings
 from topline.sources.files.coding import known_encoding
 from topline.sources.files.moments import pattern_of
+from topline.sources.files.objects import ObjectStores
 from topline.sources.files.unpack import SUFFIXES as PACKED
 
 Format = Literal["csv", "ndjson", "json", "parquet"]
@@ -94,8 +95,9 @@ class FileTable(Settings):
 
     path: Annotated[tuple[str, ...], BeforeValidator(_several)] = Field(
         min_length=1,
-        description="Folder or glob (`inbox`, `inbox/*.csv`, `inbox/**/*.csv.gz`), or several, relative to the project. Of a "
-        "folder, the files with a suffix of the format are read; names that begin with a dot never are.",
+        description="Folder or glob (`inbox`, `inbox/*.csv`, `inbox/**/*.csv.gz`), or several, relative to the project; or the "
+        "same in an object store (`s3://bucket/inbox/*.csv`, `gs://`, `az://`). Of a folder, the files with a suffix of the "
+        "format are read, packed ones too (.gz, .zst, .bz2, .xz); names that begin with a dot never are.",
     )
     format: Format = Field(
         "csv",
@@ -188,5 +190,19 @@ class FilesSettings(Settings):
     settle: float = Field(
         2.0, ge=0, le=3600, description="Seconds for which a file's size and mtime must stand still before it is read."
     )
-    poll: float = Field(0.5, gt=0, le=3600, description="Seconds between two looks at the folders.")
+    poll: float | None = Field(
+        None,
+        gt=0,
+        le=3600,
+        description="Seconds between two looks at the places, or more where looks would take over a twentieth of a processor. "
+        "Default: 0.5; 10 where a table lies in an object store.",
+    )
+    objects: ObjectStores = Field(default_factory=lambda: ObjectStores(), description="How to reach the object stores.")
     tables: dict[str, FileTable] = Field(min_length=1, description="Table (as declared in the models' sources) -> its files.")
+
+    @property
+    def pause(self) -> float:
+        """Seconds between two looks. Listings of object stores are paid by the piece."""
+        if self.poll is not None:
+            return self.poll
+        return 10.0 if any("://" in path for table in self.tables.values() for path in table.path) else 0.5

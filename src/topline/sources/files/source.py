@@ -11,7 +11,7 @@ from topline.changes import DeadLetter, Position, SourceBatch, TableChanges
 from topline.errors import ConfigError
 from topline.sources.base import Context, Fault, Progress, Resume
 from topline.sources.files import audit
-from topline.sources.files.content import Content, OtherVersion
+from topline.sources.files.content import Content, LocalFile, OtherVersion
 from topline.sources.files.found import Found
 from topline.sources.files.generations import Generations
 from topline.sources.files.memory import Draft, FileState
@@ -19,6 +19,7 @@ from topline.sources.files.reading import FileShape
 from topline.sources.files.removals import Removals, table_of
 from topline.sources.files.reread import reread
 from topline.sources.files.settings import FilesSettings
+from topline.sources.files.stores import Stores, faults_of, is_url, place_of
 from topline.sources.files.underway import Underway
 from topline.sources.files.waiting import Waiting
 from topline.sources.files.watch import Watch
@@ -30,13 +31,14 @@ class FilesSource:
     def __init__(self, name: str, shapes: Mapping[str, FileShape], settings: FilesSettings, context: Context) -> None:
         self.name = name
         self._shapes, self._settings, self._context = shapes, settings, context
+        self._stores = Stores(settings.objects, context.root)
         self._generations = Generations()
         self._opened = False
         self._begin_at(Resume())
 
     def _begin_at(self, resume: Resume) -> None:
         self._generations.resume(resume)
-        self._watch = Watch(self._context.root, self._settings.tables, self._settings.settle)
+        self._watch = self._new_watch(self._settings.settle)
         self._removals = Removals(self._settings.tables)
         self._waiting = Waiting()
         self._underway: Underway | None = None
@@ -44,7 +46,10 @@ class FilesSource:
         self._next_look, self._files_read = 0.0, 0
 
     def check(self) -> list[Fault]:
-        return audit.check(self.name, self._shapes, Watch(self._context.root, self._settings.tables, 0))
+        return audit.check(self.name, self._shapes, self._new_watch(0))
+
+    def _new_watch(self, settle: float) -> Watch:
+        return Watch(self._context.root, self._settings.tables, settle, self._stores)
 
     def open(self, resume: Resume) -> None:
         self.close()
@@ -79,14 +84,16 @@ class FilesSource:
         )
 
     def current(self, table: str) -> Iterator[pa.Table]:
-        watch = Watch(self._context.root, {table: self._settings.tables[table]}, 0)
+        watch = Watch(self._context.root, {table: self._settings.tables[table]}, 0, self._stores)
         return audit.current(self._shapes[table], sorted(watch.look(), key=lambda file: file.order))
 
     def resync(self, table: str | None, resume: Resume) -> dict[str, bytes | None]:
         return self._generations.forget(table, resume)
 
     def reread(self, letter: DeadLetter) -> TableChanges | DeadLetter:
-        return reread(letter, self._shapes[letter.table.partition(".")[2]], self._context.root)
+        name = letter.partition.partition(":")[2]
+        place = place_of(name, self._stores) if is_url(name) else LocalFile(self._context.root / name)
+        return reread(letter, self._shapes[letter.table.partition(".")[2]], place)
 
     def close(self) -> None:
         self._opened = False
@@ -113,7 +120,7 @@ class FilesSource:
     def _look(self) -> bool:
         """Look at all places; whether there is something to do."""
         changed = self._watch.look()
-        self._next_look = time.monotonic() + self._watch.pause(self._settings.poll)
+        self._next_look = time.monotonic() + self._watch.pause(self._settings.pause)
         news = [file for file in changed if self._generations.is_news(file.partition, file.stat)]
         self._waiting.update(news, self._watch.found)
         self._due.extend(self._removals.due(self._generations, self._watch.found, self._waiting))
@@ -176,6 +183,8 @@ class FilesSource:
 def create(context: Context, settings: FilesSettings) -> FilesSource:
     """The source, from its declared tables. ConfigError lists every fault of their declarations."""
     faults = audit.declaration_faults(context, settings)
+    paths = {name: table.path for name, table in settings.tables.items()}
+    faults += faults_of(paths, Stores(settings.objects, context.root))
     if faults:
         raise ConfigError("\n".join(faults))
     shapes = {name: FileShape(schema, settings.tables[name], context.state_dir) for name, schema in context.tables.items()}
