@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from topline.config import Settings
 from topline.sources.files.coding import known_encoding
 from topline.sources.files.moments import pattern_of
-from topline.sources.files.objects import ObjectStores
+from topline.sources.files.storesettings import ObjectStores
 from topline.sources.files.unpack import SUFFIXES as PACKED
 
 Format = Literal["csv", "ndjson", "json", "parquet"]

@@ -18,9 +18,9 @@ from topline.errors import ConfigError, SourceHalted, TransientError
 from topline.sources.base import Fault
 from topline.sources.files.content import Opened, OtherVersion, Place, Stat
 from topline.sources.files.found import Found
-from topline.sources.files.objects import SCHEMES, ObjectStores
 from topline.sources.files.patterns import Pattern
 from topline.sources.files.settings import FileTable
+from topline.sources.files.storesettings import SCHEMES, ObjectStores
 
 if TYPE_CHECKING:
     from obstore import GetOptions, GetResult, ObjectMeta
