@@ -36,7 +36,8 @@ class Credentials:
 
         SourceHalted where no token is given out to us, TransientError where it cannot be asked for.
         """
-        headers = {**self._headers, **request.headers}
+        said = {name.lower() for name in self._headers}
+        headers = {**self._headers, **{name: value for name, value in request.headers.items() if name.lower() not in said}}
         auth = self._auth
         if auth is None:
             return replace(request, headers=headers)

@@ -1,5 +1,7 @@
 """A REST source is a pulled source whose feeds ask over HTTP."""
 
+from collections.abc import Callable
+
 from topline.errors import ConfigError
 from topline.sources.base import Context
 from topline.sources.polled import PolledSource
@@ -16,6 +18,11 @@ def create(context: Context, settings: RestSettings) -> PolledSource:
     faults = _faults(context, settings)
     if faults:
         raise ConfigError("\n".join(faults))
+    return PolledSource(context, settings, settings.tables, feeds(context, settings))
+
+
+def feeds(context: Context, settings: RestSettings) -> Callable[[str], RestFeed]:
+    """What makes a table's feed, by its short name. All feeds share who we are and how fast we may ask, but no connection."""
     tls, shared, base = tls_context(settings.tls, context.root), Shared.of(settings), Url.parse(settings.url)
 
     def feed(name: str) -> RestFeed:
@@ -23,7 +30,7 @@ def create(context: Context, settings: RestSettings) -> PolledSource:
         table = Table(client, settings.tables[name], context.tables[name], settings.tz)
         return RestFeed(f"sources.{context.name}.tables.{name}", table)
 
-    return PolledSource(context, settings, settings.tables, feed)
+    return feed
 
 
 def _faults(context: Context, settings: RestSettings) -> list[str]:

@@ -104,8 +104,8 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
                     self.wfile.flush()
                 return
             body = reply.body.encode() if isinstance(reply.body, str) else reply.body
-            self.send_response(reply.status)
-            for name, value in {"Content-Type": "application/json", **reply.headers}.items():
+            self.send_response_only(reply.status)
+            for name, value in {"Content-Type": "application/json", "Date": self.date_time_string(), **reply.headers}.items():
                 self.send_header(name, value)
             if reply.status not in (204, 304):
                 self.send_header("Content-Length", str(len(body)))
