@@ -4,6 +4,7 @@ import base64
 import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from xml.sax.saxutils import escape
 
 from tests.soap_server.server import Call, Reply, fault
 
@@ -27,7 +28,7 @@ class TokenGuard:
         code = "wsse:FailedAuthentication"
         if not problem:
             return None
-        made = fault(call.soap, code, problem)
+        made = fault(call.soap, code, escape(problem))
         declared = made.body.replace(b"<soap:Fault>", f'<soap:Fault xmlns:wsse="{_SEC[1:-1]}">'.encode())
         return Reply(declared, 500, content_type=made.content_type)
 
@@ -51,7 +52,7 @@ class TokenGuard:
         self.nonces.add(nonce)
         if abs(datetime.now(UTC) - datetime.fromisoformat(created)) > timedelta(minutes=5):
             return "stale"
-        return "" if password.text == self._expected(nonce, created) else f"wrong password, not {self.password}"
+        return "" if password.text == self._expected(nonce, created) else "wrong password"
 
     def _expected(self, nonce: bytes, created: str) -> str:
         if self.kind == "PasswordText":

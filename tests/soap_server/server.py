@@ -106,7 +106,11 @@ class SoapServer:
             return Reply(b"no such service", 404, content_type="text/plain")
         try:
             return service(call)
-        except (ValueError, AssertionError) as error:  # what a test put in is not as the WSDL has it: the client says it
+        except (
+            ValueError,
+            AssertionError,
+            etree.LxmlError,
+        ) as error:  # what a test put in is not as the WSDL has it: the client says it
             return fault(call.soap or SOAP_11, "soap:Client", f"the test is wrong: {escape(repr(error))}")
 
 

@@ -45,7 +45,7 @@ def _path_faults(feed: "SoapFeed", gives: Shape) -> Iterator[tuple[str, str]]:
     for name, path in (("paging.more", feed.reading.more), ("paging.next", feed.reading.next)):
         for fault in () if path is None else _walked(path, gives):
             yield f"{name}: {fault}", "correct the path"
-    if row.shape is not None and row.shape.children is not None:
+    if row.shape is not None and row.shape.children is not None and not row.shape.is_text:
         yield from _field_faults(feed, row.shape)
 
 

@@ -10,20 +10,32 @@ NAMES = ("cursor", "page", "page_size", "offset", "token")
 
 Values = Mapping[str, object]
 
-_PLACE = re.compile(r"(?<!\$)\{([a-z_]+)(?::([^{}]*))?\}")
+_PLACE = re.compile(rf"\{{({'|'.join(NAMES)})(?::([^{{}}]*))?\}}")
+_LIKE_ONE = re.compile(r"(?<!\$)\{([a-z_]+)\}")  # but not ${env:NAME}, nor {urn:namespace}Name
 
 
 def placeholders(arguments: Any) -> Iterator[tuple[str, str | None]]:
     """(name, format or None) of every placeholder in nested arguments."""
+    for text in _texts(arguments):
+        yield from ((found[1], found[2]) for found in _PLACE.finditer(text))
+
+
+def strangers(arguments: Any) -> list[str]:
+    """Names that stand there like a placeholder, and are none."""
+    found = {match[1] for text in _texts(arguments) for match in _LIKE_ONE.finditer(text)}
+    return sorted(found - set(NAMES))
+
+
+def _texts(arguments: Any) -> Iterator[str]:
     match arguments:
         case str():
-            yield from ((found[1], found[2]) for found in _PLACE.finditer(arguments))
+            yield arguments
         case dict():
             for value in arguments.values():
-                yield from placeholders(value)
+                yield from _texts(value)
         case list() | tuple():
             for value in arguments:
-                yield from placeholders(value)
+                yield from _texts(value)
 
 
 def fill(arguments: Any, values: Values, zone: tzinfo) -> Any:

@@ -9,7 +9,8 @@ from topline.errors import SourceHalted
 from topline.sources.soap.xml import ENCODING_12
 
 _REF, _ID = f"{{{ENCODING_12}}}ref", f"{{{ENCODING_12}}}id"
-_MOST = 1_000_000  # elements put in place: a few references among themselves could make billions
+_TIMES = 10  # an answer may grow to as many times its elements: a few references among themselves could make billions
+_SPARE = 10_000
 _DEEPEST = 200
 
 
@@ -20,7 +21,7 @@ def put_in_place(answer: etree._Element, body: etree._Element) -> bool:
     targets = {name: element for element in body.iter() if (name := element.get("id") or element.get(_ID))}
     if not any(_reference(element) in targets for element in answer.iter()):
         return False
-    _Places(targets).fill(answer, (), 0)
+    _Places(targets, _TIMES * sum(1 for _ in body.iter()) + _SPARE).fill(answer, (), 0)
     return True
 
 
@@ -30,8 +31,8 @@ def _reference(element: etree._Element) -> str | None:
 
 
 class _Places:
-    def __init__(self, targets: dict[str, etree._Element]) -> None:
-        self._targets, self._count = targets, 0
+    def __init__(self, targets: dict[str, etree._Element], most: int) -> None:
+        self._targets, self._most, self._count = targets, most, 0
 
     def fill(self, element: etree._Element, trail: tuple[str, ...], depth: int) -> None:
         name = _reference(element)
@@ -47,8 +48,8 @@ class _Places:
     def _copied(self, source: etree._Element, element: etree._Element) -> etree._Element:
         """`element` replaced by a copy of `source` under its name, with the prefixes that types in it are written with."""
         self._count += sum(1 for _ in source.iter())
-        if self._count > _MOST:
-            raise SourceHalted(f"the answer's references multiply to more than {_MOST:,} elements")
+        if self._count > self._most:
+            raise SourceHalted(f"the answer's references multiply to more than {self._most:,} elements")
         copy = etree.Element(element.tag, nsmap=cast("dict[str, str]", source.nsmap))
         copy.text, copy.tail = source.text, element.tail
         for key, value in source.attrib.items():

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from topline.config import Settings
 from topline.sources.polled import PolledSettings, PolledTable
-from topline.sources.soap.placeholders import NAMES, placeholders
+from topline.sources.soap.placeholders import NAMES, placeholders, strangers
 
 _REFERENCE = "`${env:NAME}` or `${file:/path}`."
 
@@ -131,7 +131,7 @@ class SoapTable(PolledTable):
 
     def _placeholder_faults(self) -> Iterator[str]:
         used = {name for name, _ in placeholders(self.arguments)}
-        for name in sorted(used - set(NAMES)):
+        for name in strangers(self.arguments):
             yield f"arguments: there is no {{{name}}}; there are {', '.join(f'{{{known}}}' for known in NAMES)}"
         if self.cursor is not None and "cursor" not in used:
             yield "cursor: no argument holds {cursor}, so every poll would list everything: pass it to the operation"
@@ -139,7 +139,7 @@ class SoapTable(PolledTable):
             yield "{cursor}, `start` and `ordered` go with `cursor`, which names the field to read on by"
         if any(pattern is not None and name != "cursor" for name, pattern in placeholders(self.arguments)):
             yield "arguments: only {cursor:...} takes a pattern"
-        yield from self._paging_faults(used & set(NAMES))
+        yield from self._paging_faults(used)
 
     def _paging_faults(self, used: set[str]) -> Iterator[str]:
         paged = used & {"page", "offset", "token"}
