@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from topline.changes import UPSERT, DeadLetter, Position, SchemaChange, SourceBatch, TableChanges
 from topline.errors import UsageError
+from topline.live.holds import fits
 from topline.live.loop import Engine
 from topline.log import LetterState, LogEntry, StoredLetter
 from topline.sources.base import Resume, Source, reads_anew
@@ -48,11 +49,18 @@ class Commands:
 
     def _take_up(self, target: str) -> str:
         """A source that keeps nothing goes on: what was kept of its held tables is folded, for nobody could send it again."""
-        plan = self._engine.machinery.plan
-        for table in self._engine.holds.release(target):
+        plan, log = self._engine.machinery.plan, self._engine.machinery.log
+        held = [name for name in self._engine.holds.tables if target in (name, name.partition(".")[0])]
+        if misfits := [name for name in held if not fits(plan.tables[name], log.held(name))]:
+            raise UsageError(
+                f"{', '.join(misfits)}: what was kept meanwhile has other columns than the models declare now; declare the "
+                "columns as they were, run this again, and change them then"
+            )
+        for table in held:
+            log.declare({table: plan.tables[table]})
+            self._engine.holds.outdated.discard(table)
             change = SchemaChange(table, plan.tables[table])
             self._engine.fold([SourceBatch(table.partition(".")[0], (change,))])
-            self._engine.machinery.log.declare({table: plan.tables[table]})
         return (
             f"{target} goes on. What was sent before cannot be read anew and stays as it is: a column that was declared since "
             "is NULL until the row is sent again"

@@ -59,12 +59,6 @@ class Holds:
             log.release(table)
             log.declare({table: self._plan.tables[table]})
 
-    def release(self, target: str) -> list[str]:
-        """The held tables of a target (a table, or a source) that may go on as the source has them."""
-        held = [name for name in self.tables if name == target or name.partition(".")[0] == target]
-        self.outdated.difference_update(held)
-        return held
-
     def halt(self, models: Mapping[str, str]) -> None:
         """These models have stopped, with the reason, and so has what reads them."""
         for model, reason in models.items():

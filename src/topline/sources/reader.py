@@ -191,6 +191,7 @@ class Reader:
                 with self._changed:
                     self._end = self._put_batches
                     self._changed.notify_all()
+        self._tell_committed()  # what the log took last, so that it is not left to the next opening
 
     def _put(self, batch: SourceBatch) -> None:
         """Queue a batch once there is room. Meanwhile the source is told what is committed, so that it can stay connected."""
