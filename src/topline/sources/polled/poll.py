@@ -97,6 +97,8 @@ class Poll:
             self._state.cursor = page.cursor
         self._later = page.cursor or self._later
         yield from map(self._piece, pieces[-1:])
+        if not pieces:
+            yield Draft()  # a feed that waits gives empty pages meanwhile: whoever reads may stop in between
 
     def _piece(self, records: Sequence[Record]) -> Draft:
         rows, unreadable = self._shape.read(records)

@@ -299,7 +299,9 @@ def _of_body(place: str | None) -> bool:
 
 
 def _valid_url(value: str) -> str:
-    Url.parse(value)
+    """Settings are validated as they are written, then with their references (`${env:NAME}`) replaced."""
+    if "${" not in value:
+        Url.parse(value)
     return value.rstrip("/")
 
 
@@ -348,7 +350,9 @@ class RestSettings(PolledSettings):
     @model_validator(mode="after")
     def _nothing_secret_in_the_open(self) -> "RestSettings":
         secret = self.auth is not None or any(name.lower() == "authorization" for name in self.headers)
-        for url in filter(None, (self.url, self.auth.token_url if self.auth else None)):
+        for url in (self.url, (self.auth.token_url if self.auth else None) or ""):
+            if not url or "${" in url:
+                continue
             parsed = Url.parse(url)
             if secret and parsed.scheme == "http" and not _is_this_machine(parsed.host) and not self.plain_http:
                 raise ValueError(f"credentials would travel readable over {parsed.origin}; use https, or set plain_http: true")
