@@ -7,6 +7,7 @@ import pyarrow as pa
 from psycopg import sql
 from pyarrow import csv
 
+from topline.pgtime import TYPE_OF_TIME, are_plain, read_times, write_times
 from topline.results.connection import Cursor
 from topline.results.tables import GONE, identifiers, stage
 from topline.schema import TableSchema
@@ -62,14 +63,31 @@ def _lines(copy: psycopg.Copy) -> Iterator[bytes]:
 
 
 def _encode(batch: pa.RecordBatch) -> memoryview:
+    for place, column in enumerate(batch.columns):
+        if pa.types.is_temporal(column.type) and not are_plain(column):  # infinity, years before 1 and after 9999
+            batch = batch.set_column(place, batch.schema.names[place], write_times(column))
     sink = pa.BufferOutputStream()
     csv.write_csv(batch, sink, _WRITE)
     return memoryview(sink.getvalue())
 
 
 def _decode(lines: list[bytes], schema: pa.Schema) -> pa.Table:
+    text = b"".join(lines)
+    try:
+        return _parse(text, schema)
+    except pa.ArrowInvalid:  # a date or time that Arrow does not read
+        texts = _parse(text, pa.schema([(f.name, pa.string() if pa.types.is_temporal(f.type) else f.type) for f in schema]))
+        return pa.Table.from_arrays([_read(texts.column(field.name), field.type) for field in schema], schema=schema)
+
+
+def _read(column: pa.ChunkedArray, kind: pa.DataType) -> pa.Array:
+    values = column.combine_chunks()
+    return read_times(values, TYPE_OF_TIME[kind]) if pa.types.is_temporal(kind) else values
+
+
+def _parse(text: bytes, schema: pa.Schema) -> pa.Table:
     return csv.read_csv(
-        pa.BufferReader(b"".join(lines)),
+        pa.BufferReader(text),
         csv.ReadOptions(column_names=schema.names, use_threads=False),
         csv.ParseOptions(newlines_in_values=True),
         csv.ConvertOptions(

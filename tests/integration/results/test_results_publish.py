@@ -2,6 +2,7 @@
 
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any
 
 import psycopg
 import pytest
@@ -150,3 +151,18 @@ def test_so_many_changes_are_cheaper_as_a_new_table(dsn: str) -> None:
         publisher.publish(epoch(1, whole([ROME])))
         assert not publisher.wants_replace("cities", 49_999)
         assert publisher.wants_replace("cities", 50_000)
+
+
+def test_days_that_python_does_not_know_are_published_and_read_back(dsn: str) -> None:
+    """An order of the shop may be of the day `infinity`, or of one before year 1; its neighbours count all the same."""
+    forever: Any = 2**31 - 1  # DuckDB's infinity, in days
+    caesar: Any = -735_233  # 44 BC
+    with publishing(dsn) as publisher:
+        publisher.publish(epoch(1, whole([city("Rome", day=caesar), city("Oslo", day=forever)])))
+        publisher.publish(epoch(2, changed([city("Oslo", "2.0000", day=forever), city("Rome", "3.0000")])))
+    found = query(dsn, f"SELECT date::text, city, total::text FROM {SCHEMA}.cities ORDER BY date")
+    assert found == [("0044-01-01 BC", "Rome", "1.0000"), ("2026-11-21", "Rome", "3.0000"), ("infinity", "Oslo", "2.0000")]
+    with Snapshot(dsn, SCHEMA, {"cities": CITIES}) as snapshot:
+        days = [day for chunk in snapshot.rows("cities") for day in chunk["date"].combine_chunks().view("int32").to_pylist()]
+    assert sorted(days)[0] == caesar
+    assert sorted(days)[-1] == forever
