@@ -11,6 +11,7 @@ SMALL: dict[str, tuple[str, ...]] = {
     "dataflow": ("0.2",),
     "shipped": ("100000",),
     "log": ("--rows", "500000"),
+    "push": ("50000",),
     "publish": ("--rows", "100000", "--repeat", "2"),
     "freshness": (),
     "api": (),
