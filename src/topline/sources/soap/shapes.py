@@ -119,22 +119,24 @@ class Shape:
 
 
 def _children(item: Any, *, repeats: bool, required: bool) -> Iterator[Child]:
-    repeats = repeats or (item.max_occurs != 1)
+    if not isinstance(item, Group | OrderIndicator | xsd.Element):
+        return
+    repeats = repeats or item.max_occurs != 1
     required = required and not item.is_optional
     if isinstance(item, Group):
         yield from _children(item.child, repeats=repeats, required=required)
     elif isinstance(item, OrderIndicator):
-        every = required and not isinstance(item, xsd.Choice)
         for part in item:
-            yield from _children(part, repeats=repeats, required=every)
-    elif isinstance(item, xsd.Element):
+            yield from _children(part, repeats=repeats, required=required and not isinstance(item, xsd.Choice))
+    else:
         yield Child(str(item.name), item.type, repeats, required and not item.nillable)
 
 
 def _holds_any(item: Any) -> bool:
+    """xsd:any, or a schema that stands before its data (the DataSet of .NET)."""
     if isinstance(item, Group):
         return _holds_any(item.child)
-    return isinstance(item, xsd.Any) or (isinstance(item, OrderIndicator) and any(map(_holds_any, item)))
+    return any(map(_holds_any, item)) if isinstance(item, OrderIndicator) else not isinstance(item, xsd.Element)
 
 
 class Shapes:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import zeep
 from lxml import etree
@@ -12,14 +12,13 @@ from zeep.exceptions import Error as ZeepError
 from zeep.proxy import ServiceProxy
 from zeep.wsdl.bindings import Soap11Binding, Soap12Binding
 
-from topline.errors import SourceHalted, TransientError
-from topline.sources.soap.encoding import well_known
+from topline.errors import SourceHalted
+from topline.sources.soap.documents import Request, Transport, named
 from topline.sources.soap.headers import soap_headers
-from topline.sources.soap.http import Http, Reply, refused_status, shown
+from topline.sources.soap.http import Http, Reply
 from topline.sources.soap.settings import SoapSettings
 from topline.sources.soap.shapes import Shape, Shapes
 from topline.sources.soap.token import Token
-from topline.sources.soap.xml import Broken, Refused, parse
 
 # What zeep is known to raise on a WSDL, or on arguments, that are not as it expects them.
 _ZEEP_FAULTS = (
@@ -50,67 +49,12 @@ class Operation:
     wrapped: bool
 
 
-class Request(NamedTuple):
-    """An envelope on its way to the server."""
+class Port(NamedTuple):
+    """A port, or of a WSDL without a service a binding, which has no address of its own."""
 
+    name: str
+    binding: Any
     address: str
-    body: bytes
-    headers: Mapping[str, str]
-
-
-class Transport:
-    """What zeep asks to load documents and to send envelopes."""
-
-    def __init__(self, http: Http, settings: SoapSettings) -> None:
-        self._http = http
-        self._remote = "://" in settings.wsdl
-        host = urlsplit(settings.wsdl).hostname if self._remote else None
-        self._hosts = {name for name in (host, *settings.import_hosts) if name}
-
-    def load(self, url: str) -> bytes:
-        """A WSDL or schema: from a file, or over HTTP from an allowed host. It holds no DTD."""
-        known = well_known(url)
-        if known is not None:
-            return known
-        try:
-            data = self._read(url)
-            parse(data)
-        except Refused as error:
-            raise SourceHalted(f"{url} is refused: {error}") from None
-        except Broken as error:
-            kind = TransientError if "://" in url and not url.startswith("file:") else SourceHalted
-            raise kind(f"{_named(url)} is no WSDL or schema: {error}") from None
-        return data
-
-    def post_xml(self, address: str, envelope: etree._Element, headers: Mapping[str, str]) -> Request:
-        """The request that zeep made; it is sent once zeep is left, whose faults are then told from the server's."""
-        # zeep writes the action "None" for SOAP 1.2 operations without one
-        cleaned = {name: value.replace('; action="None"', "") for name, value in headers.items()}
-        return Request(address, etree.tostring(envelope, xml_declaration=True, encoding="utf-8"), cleaned)
-
-    def _read(self, url: str) -> bytes:
-        parts = urlsplit(url)
-        if parts.scheme in {"http", "https"}:
-            return self._fetch(url, parts.hostname or "")
-        if self._remote:
-            raise SourceHalted(f"the WSDL imports the file {url!r}: one from the network may only import from the network")
-        try:
-            return Path(unquote(parts.path) if parts.scheme == "file" else url).read_bytes()
-        except OSError as error:
-            raise SourceHalted(f"cannot read {url}: {error.strerror}") from None
-
-    def _fetch(self, url: str, host: str) -> bytes:
-        if host not in self._hosts:
-            raise SourceHalted(f"the WSDL imports {shown(url)}: if it may be loaded from there, add {host!r} to import_hosts")
-        reply = self._http.get(url)
-        if reply.status == 200:
-            return reply.body
-        kind = SourceHalted if refused_status(reply.status) else TransientError
-        raise kind(f"{shown(url)} cannot be loaded: HTTP {reply.status}")
-
-
-def _named(url: str) -> str:
-    return shown(url) if "://" in url else url
 
 
 class Wsdl:
@@ -125,10 +69,10 @@ class Wsdl:
             transport = Transport(http, settings)
             self._client: Any = zeep.Client(location, wsse=token, transport=transport, settings=options)  # type: ignore[no-untyped-call]
         except _ZEEP_FAULTS as error:
-            raise SourceHalted(f"the WSDL {_named(location)} cannot be read: {_reason(error)}") from None
+            raise SourceHalted(f"the WSDL {named(location)} cannot be read: {_reason(error)}") from None
         self.shapes = Shapes(self._client.wsdl.types)
         self._port = self._choose_port()
-        self.address = settings.address or (self._port.binding_options or {}).get("address") or ""
+        self.address = settings.address or self._port.address
         if urlsplit(self.address).scheme not in {"http", "https"}:
             raise SourceHalted(f"the port {self._port.name} has no http address ({self.address!r}): write `address`")
         self._proxy = ServiceProxy(self._client, self._port.binding, address=self.address)  # type: ignore[no-untyped-call]
@@ -165,34 +109,40 @@ class Wsdl:
             raise SourceHalted(f"the arguments do not fit {operation}: {_reason(error)}") from None
         return self._http.post(*request)
 
-    def _choose_port(self) -> Any:
-        services = {name: ports for name, service in self._services() if (ports := _soap_ports(service))}
+    def _choose_port(self) -> Port:
+        services = {name: ports for name, ports in self._services() if ports}
         if not services:
             raise SourceHalted("the WSDL has no port for SOAP over HTTP")
         wanted = self._settings.service
         if wanted is None and len(services) > 1:
             raise SourceHalted(f"the WSDL has several services: write `service`, one of {', '.join(services)}")
         if wanted is not None and wanted not in services:
-            raise SourceHalted(f"the WSDL has no service {wanted!r} for SOAP; it has {', '.join(services)}")
+            raise SourceHalted(f"the WSDL has no service {wanted!r} for SOAP; it has {', '.join(services) or 'none'}")
         ports = next(iter(services.values())) if wanted is None else services[wanted]
         name = self._settings.port
         if name is not None and name not in ports:
             raise SourceHalted(f"the service has no port {name!r} for SOAP; it has {', '.join(ports)}")
         return next(iter(ports.values())) if name is None else ports[name]
 
-    def _services(self) -> Iterator[tuple[str, Any]]:
-        """Those of the WSDL, or else of the WSDLs that it imports."""
+    def _services(self) -> Iterator[tuple[str, dict[str, Port]]]:
+        """Those of the WSDL, or else of the WSDLs that it imports; or else the bindings, for an `address` of one's own."""
         document = self._client.wsdl
-        if document.services:
-            yield from document.services.items()
+        definitions = [document] if document.services else list(document._definitions.values())
+        found = {name: _soap_ports(service) for definition in definitions for name, service in definition.services.items()}
+        if found or not self._settings.address:
+            yield from found.items()
             return
-        for definition in document._definitions.values():
-            yield from definition.services.items()
+        bindings = [binding for definition in definitions for binding in definition.bindings.values() if _is_soap(binding)]
+        yield "", {binding.name.localname: Port(binding.name.localname, binding, "") for binding in bindings}
 
 
-def _soap_ports(service: Any) -> dict[str, Any]:
-    ports = service.ports.items()
-    return {name: port for name, port in ports if isinstance(port.binding, Soap11Binding | Soap12Binding)}
+def _soap_ports(service: Any) -> dict[str, Port]:
+    ports = {name: port for name, port in service.ports.items() if _is_soap(port.binding)}
+    return {name: Port(name, port.binding, (port.binding_options or {}).get("address") or "") for name, port in ports.items()}
+
+
+def _is_soap(binding: Any) -> bool:
+    return isinstance(binding, Soap11Binding | Soap12Binding)
 
 
 def _reason(error: Exception) -> str:

@@ -135,3 +135,18 @@ def test_another_element_than_the_wsdl_says_halts(server: SoapServer) -> None:
     server.services["/sales"] = lambda call: envelope(call.soap, '<x:Other xmlns:x="urn:x"/>')
     with pytest.raises(SourceHalted, match=r"answers with <Other>, where the WSDL says <ListSalesResponse>"):
         records(feed(settings(server)))
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_an_answer_that_brings_its_own_schema(server: SoapServer, rows: int) -> None:
+    """The DataSet of .NET; from a WSDL without a service, which imports well-known schemas that nobody is asked for."""
+    table = "".join(f'<Table d:id="T{n}" xmlns:d="urn:d"><id>{n}</id><value>v</value></Table>' for n in range(rows))
+    data = f'<g:diffgram xmlns:g="urn:g"><NewDataSet xmlns="">{table}</NewDataSet></g:diffgram>'
+    result = f'<ReportResult><xsd:schema id="NewDataSet"/>{data}</ReportResult>'
+    server.services["/report"] = lambda call: envelope(
+        call.soap, f'<ReportResponse xmlns="urn:example:reports">{result}</ReportResponse>'
+    )
+    one = {"operation": "Report", "rows": "ReportResult.diffgram.NewDataSet.Table"}
+    made = settings(server, one=one, wsdl="dataset.wsdl", address=f"{server.url}/report")
+    assert feed(made).check() == []
+    assert values(feed(made)) == [{"id": str(n), "value": "v"} for n in range(rows)]
