@@ -139,13 +139,7 @@ class Client:
             )
         if request.method == "POST" and answer.status not in (307, 308):
             raise SourceHalted(f"{there} a POST to {target.shown} as a GET (HTTP {answer.status}); set url and path to it")
-        return replace(request, url=replace(target, query=()), params=self._carried(request, target))
-
-    def _carried(self, request: Request, target: Url) -> tuple[tuple[str, str], ...]:
-        """The query of the target, with our key where it travels there."""
-        named = {name for name, _ in target.query}
-        signed = self._shared.credentials.sign(replace(request, params=()), self._tokens.send)
-        return (*target.query, *(pair for pair in signed.params if pair[0] not in named))
+        return self._shared.credentials.sign(replace(request, url=target, params=()), self._tokens.send)
 
     def _failure(self, answer: Answer) -> Exception:
         said = f"{answer.request.shown}: HTTP {answer.status} {answer.phrase}".rstrip()

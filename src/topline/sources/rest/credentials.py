@@ -43,7 +43,8 @@ class Credentials:
             return replace(request, headers=headers)
         if auth.type == "api_key" and auth.place == "query":
             others = tuple(pair for pair in request.params if pair[0] != auth.name)
-            return replace(request, headers=headers, params=(*others, (auth.name, _secret(auth.key))))
+            key = () if auth.name in request.url.parameters else ((auth.name, _secret(auth.key)),)
+            return replace(request, headers=headers, params=(*others, *key))
         name, value = self._header(auth, send)
         return replace(request, headers={**headers, name: value})
 
@@ -116,7 +117,7 @@ def _token_request(auth: Auth) -> Request:
     else:
         form |= {"client_id": client, "client_secret": secret}
     url = Url.parse(auth.token_url or "")
-    return Request("POST", replace(url, query=()), url.query, headers, urlencode(form).encode())
+    return Request("POST", url, (), headers, urlencode(form).encode())
 
 
 def _basic(user: str, password: str) -> str:

@@ -11,13 +11,13 @@ _LINK = re.compile(r'\s*<([^>]*)>((?:\s*;\s*[\w!#$&+.^`|~*-]+\s*(?:=\s*(?:"(?:[^
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """An absolute http(s) address. `query`: pairs, decoded."""
+    """An absolute http(s) address. `query`: as it stands there, so that a link is followed to the letter."""
 
     scheme: str
     host: str
     port: int
     path: str
-    query: tuple[tuple[str, str], ...] = ()
+    query: str = ""
 
     @classmethod
     def parse(cls, text: str) -> "Url":
@@ -32,14 +32,18 @@ class Url:
             raise ValueError(f"{shown} is no address of http or https; write one such as https://shop.example/api")
         if parts.username is not None or parts.password is not None:
             raise ValueError("a user or password in the address; write auth: {type: basic, ...} in its place")
-        query = tuple(parse_qsl(parts.query, keep_blank_values=True))
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-        return cls(parts.scheme, host.rstrip("."), port or _DEFAULT[parts.scheme], parts.path or "/", query)
+        return cls(parts.scheme, host.rstrip("."), port or _DEFAULT[parts.scheme], parts.path or "/", parts.query)
 
     @property
     def origin(self) -> str:
         """Scheme, host and port, as people write them."""
         return f"{self.scheme}://{self.host}" + ("" if self.port == _DEFAULT[self.scheme] else f":{self.port}")
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        """Names of the parameters in the query."""
+        return frozenset(name for name, _ in parse_qsl(self.query, keep_blank_values=True))
 
     @property
     def shown(self) -> str:

@@ -14,7 +14,7 @@ from topline.sources.rest.settings import Paging
 from topline.sources.rest.wire import Answer
 
 Step = Mapping[str, str] | Url
-"""Parameters to add to the table's own, or the whole address of the page."""
+"""Parameters to add to the table's own (a Number where a JSON body has to hold one), or the whole address of the page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +88,7 @@ class _Counted:
     def _params(self, value: int) -> Step:
         paging = self._paging
         assert paging.param is not None
-        size = {paging.size_param: str(paging.size)} if paging.size_param else {}
-        return {paging.param: str(value), **size}
+        return {paging.param: Number(value), **_size(paging)}
 
     def _ends(self, seen: Seen, fresh: int, empty: bool) -> bool:
         """Whether this page is the last one: it brought `fresh` records, or is as `empty` as the page after the last."""
@@ -180,8 +179,7 @@ class CursorPager:
         self.in_body = not (paging.next or "").startswith("header:")
 
     def first(self) -> Step:
-        paging = self._paging
-        return {paging.size_param: str(paging.size)} if paging.size_param else {}
+        return _size(self._paging)
 
     def next(self, seen: Seen) -> Step | None:
         paging = self._paging
@@ -194,7 +192,7 @@ class CursorPager:
             return None
         text = token if isinstance(token, str) else dumps(token)
         _once(text, self._seen, seen, "the next page's token")
-        return {**self.first(), paging.param: text}  # type: ignore[dict-item]
+        return {**_size(paging), paging.param: text}
 
 
 class LinkPager:
@@ -203,8 +201,7 @@ class LinkPager:
         self.in_body = paging.next is not None and not paging.next.startswith("header:")
 
     def first(self) -> Step:
-        paging = self._paging
-        return {paging.size_param: str(paging.size)} if paging.size_param else {}
+        return _size(self._paging)
 
     def next(self, seen: Seen) -> Step | None:
         reference = self._reference(seen)
@@ -220,7 +217,7 @@ class LinkPager:
                 f"{where}: the next page lies on {url.origin}, another server, where credentials do not go; if that is right, "
                 "set url to it"
             )
-        _once(url.path + repr(url.query), self._seen, seen, "the next page's address")
+        _once(f"{url.path}?{url.query}", self._seen, seen, "the next page's address")
         return url
 
     def _reference(self, seen: Seen) -> str | None:
@@ -228,6 +225,10 @@ class LinkPager:
             return next_link(seen.answer.headers.get_list("link"))
         found = look_up(self._paging.next, seen.answer, seen.document)
         return found if isinstance(found, str) and not isinstance(found, Number) else None
+
+
+def _size(paging: Paging) -> dict[str, str]:
+    return {paging.size_param: Number(paging.size)} if paging.size_param else {}
 
 
 def _once(text: str, seen: set[str], page: Seen, what: str) -> None:

@@ -8,7 +8,7 @@ from itertools import pairwise
 from topline.errors import SourceHalted
 from topline.sources.polled import Cursor, CursorExpired, Record, begin, value_of
 from topline.sources.rest.client import http_date
-from topline.sources.rest.jsontext import dumps, number
+from topline.sources.rest.jsontext import Number, dumps, number
 from topline.sources.rest.paging import Seen, look_up
 from topline.sources.rest.settings import RestTable, Since
 
@@ -130,19 +130,21 @@ def asked(since: str, table: RestTable, zone: tzinfo) -> str:
     value: Value = since
     if table.since.place == "row" and table.since.format != "raw":
         value = begin(since, table.cursor, zone)
-    return table.since.template.replace("{}", _written(value, table.since.format))
+    written = _written(value, table.since.format)
+    return written if table.since.template == "{}" else table.since.template.replace("{}", written)
 
 
 def _written(value: Value, form: str) -> str:
+    """As the origin reads it; a Number where a JSON body has to hold one."""
     match value:
         case datetime() if form == "iso":
             return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
         case datetime() if form in _UNITS:
-            return str((value - _EPOCH) // _UNITS[form])
+            return Number((value - _EPOCH) // _UNITS[form])
         case datetime():
             return value.astimezone(UTC).strftime(form)
         case Decimal():
-            return format(value.quantize(Decimal(1)) if value == value.to_integral_value() else value, "f")
+            return Number(format(value.quantize(Decimal(1)) if value == value.to_integral_value() else value, "f"))
     return value
 
 

@@ -1,6 +1,5 @@
 """One table as requests and answers: what to ask for, and how to read what came."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import tzinfo
@@ -13,6 +12,7 @@ from topline.schema import TableSchema
 from topline.sources.polled import Record
 from topline.sources.rest.bodies import Body, Element, Reader, Unreadable, reader
 from topline.sources.rest.client import Client, http_date
+from topline.sources.rest.jsontext import dumps
 from topline.sources.rest.origin import Url
 from topline.sources.rest.paging import Step
 from topline.sources.rest.rows import Fields
@@ -32,7 +32,8 @@ class Conditions:
     @classmethod
     def of(cls, answer: Answer) -> "Conditions":
         """The entity tag, or the time of the last change where that lies well before the answer (section 8.8.2.2)."""
-        if tag := answer.headers.get("etag"):
+        tag = answer.headers.get("etag", "")
+        if tag.isascii() and tag.isprintable() and tag:
             return cls((("If-None-Match", tag),))
         changed, now = (http_date(answer.headers.get(name, "")) for name in ("last-modified", "date"))
         if changed is not None and now is not None and (now - changed).total_seconds() >= _STEP:
@@ -49,7 +50,7 @@ class Table:
         self.reader: Reader = reader(settings)
         self._fields = Fields(settings, schema)
         base = client.base
-        self._url = replace(base, path=base.path.rstrip("/") + settings.path, query=()) if settings.path else base
+        self._url = replace(base, path=base.path.rstrip("/") + settings.path) if settings.path else base
 
     def ask(self, step: Step, since: str | None, conditions: Conditions) -> Answer:
         """The answer to the request for a page; see Client.ask."""
@@ -79,30 +80,23 @@ class Table:
         return self._fields.record(element, locator)
 
     def _request(self, step: Step, since: str | None, conditions: Conditions) -> Request:
+        """A link holds all parameters already, but for those of a body."""
         settings = self.settings
-        ours: dict[str, str] = {}
-        if since is not None and settings.since is not None:
+        url, ours = (step, {}) if isinstance(step, Url) else (self._url, dict(step))
+        if since is not None and settings.since is not None and url is not step:
             ours[settings.since.param] = since
-        url, fixed = self._url, {name: _text(value) for name, value in settings.params.items()}
-        params = {**dict(self.client.base.query), **fixed}
-        if isinstance(step, Url):
-            url, params, ours = replace(step, query=()), {}, {}
-            linked = step.query
-        else:
-            ours |= step
-            linked = ()
-        content = None
+        params = {} if url is step else {name: _text(value) for name, value in settings.params.items()}
         headers = {"Accept": self.reader.accept, "User-Agent": _AGENT, **dict(conditions.headers)}
-        if settings.method == "POST":
-            headers["Content-Type"] = "application/json"
-            content = json.dumps(_inside(settings.body, ours if settings.params_in == "body" else {})).encode()
-        if settings.params_in == "query":
-            params |= ours
-        return Request(settings.method, url, (*linked, *params.items()), headers, content)
+        if settings.method == "GET":
+            return Request("GET", url, tuple({**params, **ours}.items()), headers)
+        inside = ours if settings.params_in == "body" else {}
+        content = dumps(_inside(settings.body, inside)).encode()
+        query = params if settings.params_in == "body" else {**params, **ours}
+        return Request("POST", url, tuple(query.items()), {**headers, "Content-Type": "application/json"}, content)
 
 
 def _inside(body: Mapping[str, Any], params: Mapping[str, str]) -> dict[str, Any]:
-    """`body` with each parameter at its place; dots in a name lead inward. Whole numbers are sent as numbers."""
+    """`body` with each parameter at its place; dots in a name lead inward."""
     result = dict(body)
     for name, value in params.items():
         *path, last = name.split(".")
@@ -111,7 +105,7 @@ def _inside(body: Mapping[str, Any], params: Mapping[str, str]) -> dict[str, Any
             inner = level.get(part)
             level[part] = dict(inner) if isinstance(inner, dict) else {}
             level = level[part]
-        level[last] = int(value) if value.isdigit() and len(value) < 16 and str(int(value)) == value else value
+        level[last] = value
     return result
 
 

@@ -68,6 +68,14 @@ class Auth(Settings):
     scope: str = Field("", description="oauth2: scopes to ask for, separated by spaces.")
     extra: dict[str, str] = Field(default_factory=dict, description="oauth2: further fields of the form, such as `audience`.")
 
+    @field_validator("token", "key")
+    @classmethod
+    def _fits_a_header(cls, value: SecretStr | None) -> SecretStr | None:
+        text = "" if value is None else value.get_secret_value()
+        if not text.isascii() or not text.isprintable():
+            raise ValueError("has characters that no header can hold; it must be printable ASCII")
+        return value
+
     @field_validator("token_url")
     @classmethod
     def _url(cls, value: str | None) -> str | None:

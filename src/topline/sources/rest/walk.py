@@ -122,7 +122,7 @@ class Walk:
             except Refused as error:
                 if first and self._since is not None and error.status in self._table.expired:
                     raise CursorExpired(str(error)) from None
-                raise
+                raise error if first else _beyond(error) from None
             except TransientError as error:
                 if first or tried == _TRIES:
                     raise
@@ -130,6 +130,12 @@ class Walk:
                 log.warning("%s; page %d is asked for again in %.0f s", error, self._count.pages + 1, seconds)
                 yield from _waiting(seconds)
         raise AssertionError("the last try returns or raises")
+
+
+def _beyond(error: Refused) -> Refused:
+    """Of a later page: some origins answer so to the page behind the last, which must not be taken for the list's end."""
+    hint = "if the origin says so of the page behind the last, tell it where the list ends: paging.total, more, or by: link"
+    return Refused(f"{error}. Earlier pages were given: {hint}", error.status)
 
 
 def _waiting(seconds: float) -> Iterator[Page]:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import httpx2
 
@@ -28,13 +29,18 @@ _OURS = ("host", "content-length", "transfer-encoding", "connection")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`url`: where, without the query; `params`: the query, encoded here; `content`: JSON or a form, as `headers` say."""
+    """`params` are added to the query of `url`; `content` is JSON or a form, as `headers` say."""
 
     method: str
     url: Url
     params: tuple[tuple[str, str], ...]
     headers: Mapping[str, str]
     content: bytes | None = None
+
+    @property
+    def target(self) -> str:
+        query = "&".join(filter(None, (self.url.query, urlencode(self.params, quote_via=quote, safe=""))))
+        return self.url.origin + self.url.path + (f"?{query}" if query else "")
 
     @property
     def shown(self) -> str:
@@ -85,8 +91,7 @@ class Wire:
             client = self._opened()
             sent = client.build_request(
                 request.method,
-                request.url.origin + request.url.path,
-                params=list(request.params) or None,
+                request.target,
                 headers={"Accept-Encoding": CODINGS, **request.headers},
                 content=request.content,
                 extensions={"trace": self._deadline.note},

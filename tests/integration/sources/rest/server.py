@@ -10,13 +10,14 @@ from urllib.parse import parse_qsl, urlsplit
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as it came."""
+    """A request as it came. `target`: path and query, to the letter."""
 
     method: str
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
     body: bytes
+    target: str = ""
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             query = dict(parse_qsl(parts.query, keep_blank_values=True))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            self._send(server.reply(Asked(self.command, parts.path, query, headers, body)))
+            self._send(server.reply(Asked(self.command, parts.path, query, headers, body, self.path)))
 
         do_POST = do_GET  # noqa: N815 - the base looks it up by this name
 

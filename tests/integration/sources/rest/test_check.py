@@ -102,6 +102,7 @@ def test_a_table_that_cannot_work_is_refused(table: dict[str, Any], said: str) -
         ("https://shop.example", {"auth": {"type": "oauth2", "client_id": "i"}}, "needs token_url, client_secret"),
         ("https://shop.example", {"auth": {"type": "api_key", "key": "k", "name": "a b"}}, "no name of a header"),
         ("https://shop.example", {"headers": {"X-A": "s3cr3t\r\nX-B: 1"}}, "printable ASCII"),
+        ("https://shop.example", {"auth": {"type": "bearer", "token": "s3cr3t\nX: y"}}, "printable ASCII"),
         ("https://shop.example", {"tls": {"key": "a.key"}}, "set cert too"),
         ("https://shop.example", {"every": 0}, "greater than 0"),
     ],

@@ -153,6 +153,43 @@ def test_tokens_may_come_in_a_header_and_go_into_the_body() -> None:
         assert server.asked[0].headers["content-type"] == "application/json"
 
 
+@pytest.mark.parametrize(("token", "sent"), [('"7"', '"7"'), ("7", "7"), ('"a&b=c"', '"a&b=c"')])
+def test_a_token_goes_into_a_json_body_as_it_came(token: str, sent: str) -> None:
+    app = in_turn(Reply(f'{{"items": [], "next": {token}}}'), Reply('{"items": []}'))
+    with serving(app) as server:
+        listed(feed(server.url, {**TOKEN, "method": "POST", "params_in": "body"}).pages(None))
+        assert server.asked[1].body.decode() == f'{{"after": {sent}}}'
+
+
+def test_numbers_go_into_a_json_body_as_numbers() -> None:
+    paging = {"by": "page", "param": "page.number", "size": 3, "size_param": "page.size"}
+    with serving(always(Reply("[]"))) as server:
+        listed(feed(server.url, {"method": "POST", "body": {"a": 0.5}, "params_in": "body", "paging": paging}).pages(None))
+        assert server.asked[0].body.decode() == '{"a": 0.5, "page": {"number": 1, "size": 3}}'
+
+
+def test_a_page_behind_the_last_that_is_refused_is_not_the_end() -> None:
+    """It may as well be a service that is being replaced: what was not listed must not be taken for gone."""
+    with (
+        serving(in_turn(Reply(rows("1")), Reply("Invalid page", 404))) as server,
+        pytest.raises(SourceHalted, match=r"HTTP 404.*Earlier pages were given.*paging\.total"),
+    ):
+        listed(feed(server.url, PAGE).pages(None))
+
+
+def test_a_link_is_followed_to_the_letter() -> None:
+    """Some are signed."""
+    asked: list[str] = []
+
+    def app(request: Asked) -> Reply:
+        asked.append(request.target)
+        return Reply(rows(len(asked)), headers={"Link": "</x?b=2&a=%2f+~&c&sig=A/+=>; rel=next"} if len(asked) == 1 else {})
+
+    with serving(app) as server:
+        assert listed(feed(f"{server.url}/y?tenant=1", LINK).pages(None)) == ["1", "2"]
+    assert asked == ["/y?tenant=1", "/x?b=2&a=%2f+~&c&sig=A/+="]
+
+
 def test_the_same_token_again_stops() -> None:
     with serving(always(Reply('{"items": [], "next": "t"}'))) as server, pytest.raises(SourceHalted, match="never end"):
         listed(feed(server.url, TOKEN).pages(None))
