@@ -6,6 +6,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyarrow import parquet as pq
+
 from topline.schema import Column, TableSchema, Type
 from topline.sources.files.content import Content
 from topline.sources.files.reading import FileShape, Reading
@@ -24,22 +28,47 @@ def ndjson(row: int) -> str:
     return "{" + ", ".join(f'"{name}": "{value}"' for name, value in members) + f', "amount": {row % 1000}.25}}\n'
 
 
+def many(row: int) -> str:
+    return plain(row).replace(",", "|+|")
+
+
 KINDS: dict[str, Callable[[int], str]] = {
     "plain.csv": plain,
     "accents.csv": lambda row: plain(row).replace("Anna", "Renée"),
     "quoted.csv": lambda row: plain(row).replace("Anna Rossi", '"Rossi, Anna"'),
     "broken.csv": lambda row: plain(row) if row % 100 else "x,y\n",
     "doubled.csv": lambda row: plain(row).replace("Anna Rossi", '"Anna ""A"" Rossi"'),
+    "delimiter.csv": many,
+    "utf16.csv": plain,
+    "spelled.csv": lambda row: plain(row).replace(".25", ',25"').replace("Rossi,", 'Rossi,"').replace("2026-03-", "2026/3/"),
     "plain.ndjson": ndjson,
+    "nested.ndjson": lambda row: ndjson(row).replace("}", ', "tags": ["a", "b"]}'),
+    "plain.json": lambda row: ("[" if row == 0 else ",") + ndjson(row),
 }
+OPTIONS: dict[str, dict[str, object]] = {
+    "delimiter.csv": {"delimiter": "|+|"},
+    "spelled.csv": {"columns": {"amount": {"decimal": ","}, "date": {"format": "%Y/%m/%d"}}},
+}
+
+
+def write(path: Path, name: str, rows: int) -> None:
+    if name.endswith(".parquet"):
+        cells = zip(*(plain(row).rstrip().split(",") for row in range(rows)), strict=True)
+        table = pa.table(dict(zip(COLUMNS, map(list, cells), strict=True)))
+        amount = pc.cast(table["amount"], pa.decimal128(18, 4))
+        pq.write_table(table.set_column(table.column_names.index("amount"), "amount", amount), path)
+        return
+    header = ",".join(COLUMNS) + "\n" if name.endswith(".csv") else ""
+    text = header.replace(",", str(OPTIONS.get(name, {}).get("delimiter", ","))) + "".join(map(KINDS[name], range(rows)))
+    text += "]" if name.endswith(".json") else ""
+    path.write_text(text, encoding="utf-16" if name.startswith("utf16") else "utf-8")
 
 
 def measure(folder: Path, name: str, rows: int) -> None:
     """Print rows a second, by the wall and by the CPU's clock."""
     path = folder / name
-    header = ",".join(COLUMNS) + "\n" if name.endswith(".csv") else ""
-    path.write_text(header + "".join(map(KINDS[name], range(rows))))
-    table = FileTable.model_validate({"path": "x", "format": name.rpartition(".")[2]})
+    write(path, name, rows)
+    table = FileTable.model_validate({"path": "x", "format": name.rpartition(".")[2], **OPTIONS.get(name, {})})
     wall, cpu = time.perf_counter(), time.process_time()
     reading = Reading(FileShape(SCHEMA, table, folder), Content(path), name)
     count = sum(len(chunk) for chunk in reading.chunks())
@@ -50,7 +79,7 @@ def measure(folder: Path, name: str, rows: int) -> None:
 def main() -> None:
     rows = int(sys.argv[1]) if len(sys.argv) > 1 else 300_000
     with tempfile.TemporaryDirectory() as folder:
-        for name in KINDS:
+        for name in [*KINDS, "plain.parquet"]:
             measure(Path(folder), name, rows)
 
 

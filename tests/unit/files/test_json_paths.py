@@ -85,7 +85,7 @@ def lines(draw: st.DrawFn) -> bytes:
     return raw + draw(st.sampled_from([b"", b"\n", b"\xff\n", b'{"id": "\xff"}\n']))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(data=lines(), block=st.sampled_from([64, 1 << 20]))
 @example(data=b'{"id":"1"}\n{"id":"2}\n{"id":"3"}\n', block=1 << 20)
 @example(data=b'{"id":1,"amount":"1,5"}\n{"id":2,"amount":1.5}\n{"id":3,"amount":"1.5"}', block=1 << 20)
@@ -100,7 +100,7 @@ def test_fast_and_slow_agree(tmp_path_factory: pytest.TempPathFactory, data: byt
 values = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(rows=st.lists(st.tuples(values, values), max_size=20), separators=st.sampled_from([(",", ":"), (", ", ": ")]))
 def test_what_python_writes_is_read_back(
     tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[Any, Any]], separators: tuple[str, str]

@@ -12,6 +12,7 @@ from topline.changes import Ints
 from topline.sources import spill
 from topline.sources.files.coding import Seekable
 from topline.sources.files.content import BrokenContent
+from topline.sources.files.jsonarray import JsonArray
 from topline.sources.files.linewise import Linewise
 from topline.sources.files.parquet import ParquetRows
 from topline.sources.files.record import FILE, LINE, Bad, Parsed, WholeFile, letter
@@ -127,6 +128,8 @@ class Reading:
 
 
 def _format(shape: FileShape, content: Seekable, name: str, line: int) -> Format:
+    if shape.settings.format == "json":
+        return JsonArray(shape, content, line)
     if shape.settings.format == "parquet":
         return ParquetRows(shape, content, line)
     return Linewise(shape, content, name, line)

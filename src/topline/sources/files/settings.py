@@ -104,6 +104,9 @@ class FileTable(Settings):
         description="`csv`; `ndjson`, one JSON object a line; `json`, an array of objects, or objects one after another; "
         "`parquet`. By default what the suffix of `path` says, and csv where it says nothing.",
     )
+    records: str = Field(
+        "", description="JSON: where the array lies within an object, such as `data.sales`. '' for the document itself."
+    )
     header: bool | tuple[str, ...] = Field(
         True,
         description="CSV: true, the first record names the columns; false, they are the declared columns in their order; "
