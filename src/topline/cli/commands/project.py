@@ -15,15 +15,26 @@ def register(app: typer.Typer) -> None:
 
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that does not exist yet, or is empty.")],
+    origin: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="ORIGIN",
+            help="Look at a source, and write a project over it: postgres://..., another database's URL, a file, a WSDL.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Copy the shipped project to DIR: models, macros, and a commented topline.yml.
+    """Make a project in DIR: models, macros, and a commented topline.yml. Without --from, a copy of the shipped one.
 
-    Example: `topline init shop && cd shop && topline check`
+    Example: `topline init shop --from postgres://reader@db.example.org/shop && cd shop && topline check`
     """
-    from topline.cli.making import init_project
+    from topline.cli.making import init_from, init_project
 
-    init_project(folder, as_json=as_json)
+    if origin is None:
+        init_project(folder, as_json=as_json)
+    else:
+        init_from(folder, origin, as_json=as_json)
 
 
 def check(project: ProjectDir = HERE, overrides: Overrides = None, as_json: AsJson = False) -> None:

@@ -64,6 +64,15 @@ class Database:
             ]
             return [(list(primary), True), *found, *unique]
 
+    def references(self, table: str) -> list[tuple[list[str], str, list[str]]]:
+        """Foreign keys within the default schema: our columns, the table that they refer to, its columns."""
+        with self._connected() as connection:
+            inspector = sa.inspect(connection)
+            if table not in inspector.get_table_names():
+                return []
+            keys = [key for key in inspector.get_foreign_keys(table) if not key["referred_schema"]]
+            return [(key["constrained_columns"], key["referred_table"], key["referred_columns"]) for key in keys]
+
     def tables(self) -> list[str]:
         """The names of tables and views in the default schema."""
         with self._connected() as connection:

@@ -1,0 +1,65 @@
+"""Which role a column may play in a sale, told by its name: words of some languages, the likelier ones first."""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+
+_SPLIT = re.compile(r"[^0-9a-z]+")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+# A name matches where it has all words of an entry. Later entries are weaker.
+ROLES: Mapping[str, str] = {
+    "date": (
+        "sold at|sold on|sale date|sale time|order date|ordered at|ordered on|invoice date|invoiced at|purchase date|"
+        "transaction date|booked at|sold|ordered|orderdate|date|datum|data|fecha|created at|created|timestamp|time|day|at"
+    ),
+    "amount": (
+        "total amount|total price|totalprice|total|amount|net amount|gross amount|revenue|turnover|sales|importo|betrag|"
+        "montant|importe|net|gross|value|sum|price|cost"
+    ),
+    "quantity": "quantity|qty|units|count|menge|quantita|cantidad|quantite|pieces",
+    "unit_price": "unit price|unitprice|extendedprice|extended price|price|prezzo|preis|precio|prix|amount",
+    "discount": "discount|sconto|rabatt|remise|descuento",
+    "city": "city name|city|town|municipality|citta|stadt|ort|ville|ciudad|comune",
+    "region": "region name|region|state|province|county|provincia|bundesland|regione|departement",
+    "country": "country name|country code|country|nation|paese|land|pays|pais|nazione",
+    "salesman_id": (
+        "salesman|salesperson|sales rep|sales person|seller|sales|support rep|rep|agent|employee|clerk|staff|cashier|"
+        "operator|venditore|verkaufer|vendeur|vendedor|user"
+    ),
+    "salesman_name": (
+        "salesman name|salesperson name|seller name|employee name|agent name|full name|name|salesman|seller|employee|"
+        "last name|lastname"
+    ),
+    "first_name": "first name|firstname|given name|nome|vorname|prenom|nombre",
+    "last_name": "last name|lastname|surname|family name|cognome|nachname|nom|apellido",
+    "currency": "currency code|currency|valuta|wahrung|devise|moneda",
+    "id": "sale id|order id|invoice id|transaction id|receipt id|id|number|no|nr|key|code",
+}
+_ENTRIES = {role: [entry.split() for entry in entries.split("|")] for role, entries in ROLES.items()}
+# Names of tables whose keys are salesmen's, and of tables of sales.
+PEOPLE = frozenset(["salesman", "salesmen", "salesperson", "employee", "employees", "staff", "seller", "sellers", "agents"])
+SALES = frozenset(
+    ["sale", "sales", "order", "orders", "invoice", "invoices", "transaction", "transactions", "receipts", "deals"]
+)
+
+
+def words(name: str) -> list[str]:
+    """`SupportRepId` and `support_rep_id` are support, rep, id; accents are dropped."""
+    plain = unicodedata.normalize("NFKD", _CAMEL.sub(" ", name)).encode("ascii", "ignore").decode().lower()
+    return [word for word in _SPLIT.split(plain) if word]
+
+
+def rank(role: str, name: str) -> int | None:
+    """How well a name fits a role: 0 is best; None where it does not."""
+    found = words(name)
+    for place, entry in enumerate(_ENTRIES[role]):
+        if all(word in found for word in entry):
+            return place * 4 + min(3, len(found) - len(entry))
+    return None
+
+
+def identifier(name: str) -> str:
+    """A name that SQL, YAML and file names take as it is: lower case, digits, underscores."""
+    plain = "_".join(words(name)) or "column"
+    return plain if plain[0].isalpha() else f"c_{plain}"
