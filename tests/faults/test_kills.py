@@ -13,6 +13,7 @@ from tests.polling import until
 from tests.project import TestProject, embedded_dsn, new_project
 from topline.config import load_project
 from topline.embedded import EmbeddedPostgres
+from topline.embedded.partner import book_of
 from topline.generate import Generator, Options, compare
 from topline.live.audit import audit_results
 from topline.live.start import load_plan
@@ -28,7 +29,7 @@ after-1,2026-01-02,Italy,Lazio,Roma,1,Ada,1.00,EUR
 
 
 class Stream:
-    """A generator over a project's shop and inbox that goes on while the engine is killed."""
+    """A generator over all sources of a project that goes on while the engine is killed."""
 
     def __init__(self, project: TestProject, seed: int) -> None:
         self._project = project
@@ -37,6 +38,7 @@ class Stream:
                 shop_dsn=embedded_dsn(project, "shop"),
                 folder=project.folder / "inbox",
                 ledger_dsn=embedded_dsn(project, "ledger"),
+                partner=book_of(project.folder / ".topline", "partner"),
                 seed=seed,
                 rate=150,
                 history=300,
@@ -51,7 +53,8 @@ class Stream:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestProject]:
-    settings = ["TOPLINE_SOURCES__BRANCHES__SETTLE=0.2", "TOPLINE_ENGINE__CHECKPOINT_SHARE=0.2"]
+    quick = ("TOPLINE_SOURCES__BRANCHES__SETTLE=0.2", "TOPLINE_SOURCES__PARTNER__EVERY=0.2")
+    settings = [*quick, "TOPLINE_ENGINE__CHECKPOINT_SHARE=0.2"]
     made = new_project(tmp_path_factory.mktemp("kills") / "sales", settings)
     with made.server() as server:
         for database in ("shop", "ledger", "topline"):

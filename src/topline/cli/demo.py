@@ -138,8 +138,8 @@ def run_generator(project: Project, stream: Stream, *, as_json: bool) -> int:
     with Stop().on_signals() as stop, databases(project) as real:
         generator = _generator(project, real, stream)
         generator.prepare()
-        to = f"{_inbox(project)}, the shop's database" + (" and the partner's book" if _partner(project) else "")
-        err.print(f"writing sales to {to}; Ctrl-C stops", markup=False, soft_wrap=True)
+        others = "the shop's database and the partner's book" if _partner(project) else "the shop's database"
+        err.print(f"writing sales to {_inbox(project)}, {others}; Ctrl-C stops", markup=False, soft_wrap=True)
         generator.start()
         while generator.running and not stop.wait(0.1):
             pass
