@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.console import Console
@@ -85,6 +85,7 @@ def test_a_wide_terminal_says_more() -> None:
     assert all(word in wide for word in ("United States", "Average", "Cities"))
 
 
+@settings(deadline=None)
 @given(width=st.integers(20, 200), height=st.integers(6, 60), lines=st.integers(0, 20))
 def test_it_never_grows_beyond_the_terminal(width: int, height: int, lines: int) -> None:
     view = replace(VIEW, cities=(CITIES * 5)[:lines], salesmen=(SALESMEN * 10)[:lines])
