@@ -2,6 +2,7 @@
 
 import sqlite3
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from typer.testing import CliRunner
 from tests.conftest import Postgres
 from tests.project import TestProject, embedded_dsn
 from topline.cli.main import app
+from topline.embedded.partner.book import Book, Entry, stamp
+from topline.embedded.partner.service import PartnerService
 
 NORTHWIND = """
 CREATE TABLE employees (employee_id int PRIMARY KEY, last_name text, first_name text, hired date);
@@ -53,7 +56,7 @@ def made(folder: Path, origin: str) -> tuple[TestProject, dict[str, Any]]:
 
 
 def rankings(project: TestProject) -> tuple[list[tuple[Any, ...]], ...]:
-    """Once all is read: cities (date, country, region, city, total), salesmen (date, id, name, total), rejected (key, reason)."""
+    """Once all is read: cities (date, country, region, city, total), salesmen (date, id, name, total), rejected (key, why)."""
     with project.server():
         project.run("check")
         project.run("run", "--until-idle")
@@ -102,6 +105,35 @@ def test_a_database_asked_by_sql(tmp_path: Path) -> None:
     cities, people, _ = rankings(project)
     assert cities == [("2026-11-20", "Germany", "BE", "Berlin", 4.95), ("2026-11-20", "Italy", "", "Roma", 1.98)]
     assert people == [("2026-11-20", "2", "Margaret Park", 4.95), ("2026-11-20", "1", "Jane Peacock", 1.98)]
+
+
+def test_a_soap_service(tmp_path: Path) -> None:
+    entries = [
+        Entry(
+            f"e{n}",
+            stamp(datetime(2026, 11, 20, 10, n, tzinfo=UTC)),
+            f"P{n}",
+            "2026-11-20",
+            "IT",
+            "Lazio",
+            "Roma",
+            "S1",
+            "Ann",
+            amount,
+            "EUR",
+        )
+        for n, amount in enumerate(["10.50", "2", "unreadable"])
+    ]
+    book = tmp_path / "partner.sqlite"
+    with Book.open(book) as opened:
+        opened.put(entries)
+    with PartnerService(book) as service:
+        project, said = made(tmp_path / "partner", service.wsdl)
+        assert (said["kind"], said["missing"]) == ("soap", [])
+        cities, people, rejected = rankings(project)
+    assert cities == [("2026-11-20", "IT", "Lazio", "Roma", 12.5)]
+    assert people == [("2026-11-20", "S1", "Ann", 12.5)]
+    assert [row[:2] for row in rejected] == [("P2", "amount not a number")]
 
 
 def test_what_is_no_source_is_said(tmp_path: Path) -> None:

@@ -169,18 +169,19 @@ def _best(role: str, table: FoundTable) -> FoundColumn | None:
 def _fit(role: str, column: FoundColumn, table: FoundTable) -> int | None:
     referring = {name for reference in table.references for name in reference.columns}
     numeric = column.number or column.type is Type.BIGINT
+    plain = column.type is Type.TEXT and not column.number
     serves = {
-        "date": column.type in _TIMES or (column.type is Type.TEXT and not column.number),
-        "amount": numeric and column.name not in referring and column.name not in table.key,
+        "date": column.type in _TIMES or plain,
+        "amount": (numeric or plain) and column.name not in referring and column.name not in table.key,
         "quantity": numeric and column.name not in referring and column.name not in table.key,
         "unit_price": numeric and column.name not in referring and column.name not in table.key,
         "discount": numeric,
-    }.get(role, column.type is Type.TEXT and not column.number and column.name not in referring)
+    }.get(role, plain and column.name not in referring)
     place = rank(role, column.name) if serves else None
     if place is None and role in ("city", "country", "region") and {"name"} <= set(words(column.name)):
         return 50 if rank(role, table.name) is not None else None  # `name` of a table of cities
-    # A time is likelier than a text of a date's name.
-    return place if place is None or role != "date" or column.type in _TIMES else place + 100
+    # A time is likelier than a text of a date's name, and a number than a text of an amount's.
+    return place + 100 if place is not None and plain and role in ("date", "amount") else place
 
 
 def _salesman(draft: _Draft) -> Use | None:

@@ -19,8 +19,8 @@ _FEWEST_FIELDS = 3  # an element with fewer is hardly a row
 _NUMBERS = frozenset({"decimal", "double", "float", "integer", "int", "long", "short", "unsignedInt", "unsignedLong"})
 # Placeholders of the soap source, by words of an argument's name.
 _PLACEHOLDERS = (
-    ("{cursor}", frozenset({"since", "after", "changed", "modified", "updated"})),
     ("{token}", frozenset({"token", "cursor"})),
+    ("{cursor}", frozenset({"since", "after", "changed", "modified", "updated"})),
     ("{page_size}", frozenset({"size", "limit", "max", "count", "rows"})),
     ("{page}", frozenset({"page"})),
     ("{offset}", frozenset({"offset", "skip", "start"})),
@@ -29,11 +29,12 @@ _PLACEHOLDERS = (
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """Where rows stand in an answer: the path to them, and what one holds."""
+    """Where rows stand in an answer: the path to them, what one holds, and the path to the next page's token or ''."""
 
     path: str
     fields: tuple[str, ...]
     numbers: frozenset[str]
+    next: str
 
 
 def look_at_wsdl(location: str, root: Path) -> Found:
@@ -64,10 +65,16 @@ def _rows_of(operation: Operation) -> Iterator[_Rows]:
                 texts = tuple(name for name, one in inner.known.items() if inner.child(name).is_text and not one.repeats)
                 if child.repeats and len(texts) >= _FEWEST_FIELDS:
                     numbers = frozenset(name for name in texts if _is_number(inner.known[name].type))
-                    yield _Rows(place, texts, numbers)
+                    yield _Rows(place, texts, numbers, _next(path, shape))
                 elif not inner.is_text:
                     below.append((place, inner))
         front = below
+
+
+def _next(path: str, shape: Shape) -> str:
+    """A text beside the rows that is called the next page's token."""
+    told = [name for name in shape.known if shape.child(name).is_text and {"next", "token", "cursor"} & set(words(name))]
+    return f"{path}.{told[0]}".lstrip(".") if told else ""
 
 
 def _is_number(type_: object) -> bool:
@@ -75,13 +82,13 @@ def _is_number(type_: object) -> bool:
 
 
 def _table(operation: Operation, rows: _Rows) -> FoundTable:
-    columns = {field: identifier(field) for field in rows.fields}
+    columns, row = {field: identifier(field) for field in rows.fields}, rows.path.rpartition(".")[2]
     found = tuple(FoundColumn(ours, Type.TEXT, theirs in rows.numbers) for theirs, ours in columns.items())
     settings = [f"operation: {operation.name}", f"rows: {rows.path}", *_arguments(operation, rows)]
     return FoundTable(
         identifier(rows.path.rpartition(".")[2]),
         found,
-        _key(list(columns.values())),
+        _key(list(columns.values()), row),
         (),
         0,
         tuple(settings),
@@ -93,15 +100,21 @@ def _arguments(operation: Operation, rows: _Rows) -> list[str]:
     """What the operation takes; those whose meaning its name tells are filled in, the rest stand in a comment."""
     taken = list(operation.takes.known) if operation.takes is not None else []
     meant = {name: held for name in taken if (held := _placeholder(name)) is not None}
-    used = dict(_usable(meant, rows.fields))
+    used = dict(_usable(meant, rows))
     written = (
         [f"arguments: {{{', '.join(f'{name}: {chr(34)}{held}{chr(34)}' for name, held in used.items())}}}"] if used else []
     )
     others = [name for name in taken if name not in used]
     comment = [f"# arguments that it also takes: {', '.join(others)}"] if others else []
     cursor = [f"cursor: {{field: {_changed(rows.fields)}}}"] if "{cursor}" in used.values() else []
-    paged = {"{page}", "{offset}"} & set(used.values())
-    return [*comment, *written, *cursor, *(["paging: {size: 500}"] if paged else [])]
+    return [*comment, *written, *cursor, *_paging(used, rows)]
+
+
+def _paging(used: dict[str, str], rows: _Rows) -> list[str]:
+    settings = ["size: 500"] if "{page_size}" in used.values() else []
+    settings += [f"next: {rows.next}"] if "{token}" in used.values() else []
+    paged = {"{page}", "{offset}", "{token}"} & set(used.values())
+    return [f"paging: {{{', '.join(settings)}}}"] if paged else []
 
 
 def _placeholder(name: str) -> str | None:
@@ -109,15 +122,14 @@ def _placeholder(name: str) -> str | None:
     return next((held for held, meaning in _PLACEHOLDERS if found & meaning), None)
 
 
-def _usable(meant: dict[str, str], fields: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """A token needs a path that only a person knows; a cursor needs a field to read on by; a size needs pages."""
+def _usable(meant: dict[str, str], rows: _Rows) -> Iterator[tuple[str, str]]:
+    """A token needs a path to the next one, a cursor a field to read on by, a size pages."""
     held = set(meant.values())
+    paged = bool(held & {"{page}", "{offset}"}) or ("{token}" in held and bool(rows.next))
     for name, one in meant.items():
-        if one == "{token}" or (one == "{cursor}" and not _changed(fields)):
-            continue
-        if one == "{page_size}" and not held & {"{page}", "{offset}"}:
-            continue
-        yield name, one
+        serves = {"{token}": bool(rows.next), "{cursor}": bool(_changed(rows.fields)), "{page_size}": paged}
+        if serves.get(one, True):
+            yield name, one
 
 
 def _changed(fields: Sequence[str]) -> str:
@@ -125,6 +137,9 @@ def _changed(fields: Sequence[str]) -> str:
     return told[0] if told else ""
 
 
-def _key(columns: list[str]) -> tuple[str, ...]:
-    ranked = [(place, name) for name in columns if (place := rank("id", name)) is not None]
-    return (min(ranked)[1],) if ranked else (columns[0],)
+def _key(columns: list[str], row: str) -> tuple[str, ...]:
+    """The column that is called the row's number; else the first that is called one, and is nobody else's."""
+    ranked = [(place, at, name) for at, name in enumerate(columns) if (place := rank("id", name)) is not None]
+    own = [found for found in ranked if set(words(row)) & set(words(found[2]))]
+    free = [found for found in ranked if rank("salesman_id", found[2]) is None]
+    return (min(own or free)[2],) if own or free else (columns[0],)

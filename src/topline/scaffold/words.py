@@ -21,7 +21,7 @@ ROLES: Mapping[str, str] = {
     "unit_price": "unit price|unitprice|extendedprice|extended price|price|prezzo|preis|precio|prix|amount",
     "discount": "discount|sconto|rabatt|remise|descuento",
     "city": "city name|city|town|municipality|citta|stadt|ort|ville|ciudad|comune",
-    "region": "region name|region|state|province|county|provincia|bundesland|regione|departement",
+    "region": "region name|region|province|district|provincia|bundesland|regione|departement|state|county",
     "country": "country name|country code|country|nation|paese|land|pays|pais|nazione",
     "salesman_id": (
         "salesman|salesperson|sales rep|sales person|seller|sales|support rep|rep|agent|employee|clerk|staff|cashier|"
