@@ -1,6 +1,7 @@
 """Which field of a CSV record is which column of the table."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -58,7 +59,8 @@ def names_in(fields: Sequence[bytes | None], fault: str, raw: bytes, shape: File
 def places_of(names: Sequence[str], shape: FileShape) -> dict[str, int]:
     """Where each column stands among the fields. ValueError where one does not, or not once.
 
-    A name that is not there exactly is looked for with its case ignored, and with spaces and hyphens as underscores.
+    A name that is not there exactly is looked for with its case ignored, and with spaces and hyphens as underscores; the spaces
+    around it, and whether its accents are letters of their own (Unicode's NFC), never tell two names apart.
     """
     exact, folded = Counter(names), Counter(map(_folded, names))
     places: dict[str, int] = {}
@@ -81,7 +83,7 @@ def places_of(names: Sequence[str], shape: FileShape) -> dict[str, int]:
 
 
 def _folded(name: str) -> str:
-    return name.casefold().replace(" ", "_").replace("-", "_")
+    return unicodedata.normalize("NFC", name.strip()).casefold().replace(" ", "_").replace("-", "_")
 
 
 def _shown(names: Sequence[str]) -> str:
