@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from topline.schema import TableSchema
 from topline.sources.polled import Record
 from topline.sources.soap.envelope import body_of
 from topline.sources.soap.http import Reply
+from topline.sources.soap.mending import Span, mended
 from topline.sources.soap.original import Original
 from topline.sources.soap.paths import Path, PathError
 from topline.sources.soap.references import put_in_place
@@ -42,12 +43,13 @@ class Reading:
         self.fields = {name: Path(settings.fields.get(name, f'"{name}"')) for name in dict.fromkeys(names)}
         self.rows = Path(settings.rows)
         paging = settings.paging
+        self._paged = paging is not None
         self.more = None if paging is None or paging.more is None else Path(paging.more)
         self.next = None if paging is None or paging.next is None else Path(paging.next)
 
     def read(self, wsdl: Wsdl, operation: Operation, reply: Reply, page: str) -> Answer:
         """Errors as of `body_of`; SourceHalted where a path does not fit the answer."""
-        body = body_of(reply)
+        body, spoilt = _body_of(reply)
         element = _element_of(body, operation)
         placed = put_in_place(element, body)
         tree = Tree(wsdl.shapes)
@@ -58,12 +60,13 @@ class Reading:
             following = self.next.find(content) if self.next else None
         except PathError as error:
             raise SourceHalted(f"rows, paging: {error}") from None
-        original = Original(b"" if placed else reply.body, body.getroottree().getroot())
+        original = Original(b"" if placed else reply.body, body.getroottree().getroot(), spoilt)
+        _mark(spoilt, original, tree, rows, elements)
         records = tuple(
             self._record(row, tree, partial(_bytes, original, found, row), f"{page}record {place}")
             for place, (row, found) in enumerate(zip(rows, elements, strict=True), 1)
         )
-        return Answer(records, more, following, hashlib.blake2b(repr(rows).encode(), digest_size=16).digest())
+        return Answer(records, more, following, _print(rows) if self._paged else b"")
 
     def again(self, raw: bytes, wsdl: Wsdl, operation: Operation) -> Record:
         """A row from its bytes alone."""
@@ -84,6 +87,40 @@ class Reading:
             return Record({name: _field(name, path, row) for name, path in self.fields.items()}, raw, locator)
         except PathError as error:
             return Record({}, raw, locator, str(error))
+
+
+def _print(rows: list[Any]) -> bytes:
+    """128 bits of a page's rows: equal pages have equal ones."""
+    return hashlib.blake2b(repr(rows).encode(errors="surrogatepass"), digest_size=16).digest()
+
+
+def _body_of(reply: Reply) -> tuple[etree._Element, list[Span]]:
+    """The body, and where characters stood that no XML can hold, if they are all that is wrong."""
+    try:
+        return body_of(reply), []
+    except TransientError:
+        data, spoilt = mended(reply.body)
+        if not spoilt or reply.status != 200:
+            raise
+        try:
+            return body_of(replace(reply, body=data)), spoilt
+        except (TransientError, SourceHalted):
+            pass
+        raise
+
+
+def _mark(spoilt: list[Span], original: Original, tree: Tree, rows: list[Any], elements: list[Any]) -> None:
+    """Rows with such characters are odd. TransientError where one stands outside of the rows: what it says is not known."""
+    if not spoilt:
+        return
+    left = set(spoilt)
+    for row, element in zip(rows, elements, strict=True):
+        found = [] if element is None else original.spoils(element)
+        if found:
+            left.difference_update(found)
+            tree.odd[id(row)] = "it holds a character that XML cannot hold (a control character, a bare &, broken UTF-8)"
+    if left:
+        raise TransientError("the answer is not whole XML: characters that XML cannot hold stand outside of its rows")
 
 
 def _field(name: str, path: Path, row: Mapping[str, Any]) -> object:

@@ -50,8 +50,8 @@ def _refuse_doctype(data: bytes) -> None:
     parser.StartElementHandler = _on_element
     try:
         parser.Parse(data, True)
-    except (_Safe, expat.ExpatError):
-        return  # what is broken, lxml says better
+    except (_Safe, expat.ExpatError, LookupError, ValueError):
+        return  # what is broken, or in an encoding that expat has not, lxml reads and says better
 
 
 class _Safe(Exception):  # noqa: N818

@@ -76,6 +76,7 @@ BROKEN = {
     "an empty envelope": f'<s:Envelope xmlns:s="{SOAP_11}"/>'.encode(),
     "an empty body": envelope(SOAP_11, "").body,
     "undeclared prefix": b"<s:Envelope/>",
+    "unknown encoding": b"<?xml version='1.0' encoding='uutf-8'?><x/>",
     "wrong encoding": b"<?xml version='1.0' encoding='utf-8'?><x>\xff</x>",
 }
 

@@ -18,7 +18,8 @@ from tests.integration.sources.soap.support import (
 )
 from tests.soap_server.server import SOAP_11, Reply, SoapServer, envelope
 from tests.soap_server.services import SALES, SalesService, sale
-from topline.errors import SourceHalted
+from topline.changes import DeadLetter
+from topline.errors import SourceHalted, TransientError
 from topline.schema import Type
 
 
@@ -124,14 +125,53 @@ def test_a_letter_is_read_again_under_the_settings_of_today(server: SoapServer, 
     assert change.rows.to_pylist() == [{"id": "1", "amount": "1.10", "currency": "EUR", "tag": '["t"]'}]  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "iso-8859-1"])
-def test_every_encoding_of_xml_is_read_and_a_letter_is_in_utf_8(server: SoapServer, sales: SalesService, encoding: str) -> None:
+ENCODINGS = [("utf-8", "é"), ("utf-16", "日"), ("iso-8859-1", "é"), ("shift_jis", "日"), ("windows-1252", "€")]
+
+
+@pytest.mark.parametrize(("encoding", "letter"), ENCODINGS)
+def test_every_encoding_of_xml_is_read_and_a_letter_is_in_utf_8(
+    server: SoapServer, sales: SalesService, encoding: str, letter: str
+) -> None:
     sales.strict = False
-    text = sales.answer(SOAP_11, [sale("é"), "<s:Sale>é</s:Sale>", sale("ü")]).body.decode()
+    text = sales.answer(SOAP_11, [sale(letter), f"<s:Sale>{letter}</s:Sale>", sale("z")]).body.decode()
     server.next_replies.append(Reply(text.replace('encoding="utf-8"', f'encoding="{encoding}"').encode(encoding)))
     found = records(feed(settings(server)))
-    assert [record.values.get("id") for record in found] == ["é", None, "ü"]
-    assert raw(found[1]).decode() == f'<s:Sale xmlns:s="{SALES}">é</s:Sale>'
+    assert [record.values.get("id") for record in found] == [letter, None, "z"]
+    assert raw(found[1]).decode() == f'<s:Sale xmlns:s="{SALES}">{letter}</s:Sale>'
+
+
+SPOILT = {
+    "a control character": b"a\x0bb",
+    "a reference to one": b"a&#x1F;b",
+    "a bare ampersand": b"AT&T",
+    "an entity of HTML": b"a&nbsp;b",
+    "broken UTF-8": b"Z\xfcrich",
+}
+
+
+@pytest.mark.parametrize("spoilt", SPOILT.values(), ids=SPOILT.keys())
+def test_a_character_that_xml_cannot_hold_costs_its_row_only(
+    server: SoapServer, sales: SalesService, tmp_path: Path, spoilt: bytes
+) -> None:
+    sales.strict = False
+    body = sales.answer(SOAP_11, [sale("1", "fine & well"), sale("2", "SPOILT"), sale("3", "é")]).body
+    server.services["/sales"] = lambda _: Reply(body.replace(b"SPOILT", spoilt))
+    reader = Reader(settings(server), SALE, tmp_path).to_end()
+    assert [row["value"] for row in reader.rows.values()] == ["fine & well", "é"]
+    [letter] = reader.letters
+    assert letter.raw == sale("2", "SPOILT").replace("<s:Sale", f'<s:Sale xmlns:s="{SALES}"').encode().replace(
+        b"SPOILT", spoilt
+    )
+    assert "character that XML cannot hold" in letter.reason
+    again = reader.source.reread(letter)
+    assert isinstance(again, DeadLetter)
+
+
+def test_such_a_character_outside_of_the_rows_is_a_broken_answer(server: SoapServer, sales: SalesService) -> None:
+    sales.strict, sales.says = False, "<s:next>AT&T</s:next>"
+    sales.rows = [sale("1")]
+    with pytest.raises(TransientError, match="outside of its rows"):
+        records(feed(settings(server)))
 
 
 PAGED = {
