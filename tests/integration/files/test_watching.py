@@ -256,3 +256,36 @@ def test_a_thousand_files_are_a_few_batches(inbox: Inbox) -> None:
     assert len(inbox.rows) == 1000
     assert len(inbox.batches) <= 4
     assert time.monotonic() - started < 10
+
+
+def test_other_settings_read_the_files_again(inbox: Inbox) -> None:
+    inbox.drop("a.csv", "id;amount\n1;2,5\n2;3\n")
+    inbox.read()
+    assert inbox.rows == []  # the header lacks both columns
+    inbox.options["delimiter"] = ";"
+    inbox.restart()
+    inbox.read()
+    assert inbox.rows == [("1", "2,5"), ("2", "3")]
+    inbox.forget()
+    inbox.options["columns"] = {"amount": {"decimal": ","}}
+    inbox.restart()
+    inbox.read()
+    assert inbox.rows == [("1", "2.5"), ("2", "3")]
+    assert [sweep.below for sweep in inbox.sweeps] == [3]
+    inbox.forget()
+    inbox.options["on_remove"] = "retract"  # says nothing of how a file is read
+    inbox.restart()
+    inbox.read()
+    assert inbox.batches == []
+
+
+def test_a_crash_and_then_other_settings_are_a_new_generation(inbox: Inbox) -> None:
+    inbox.drop("a.csv", HEAD + "".join(f"{n},1;5\n" for n in range(10)))
+    inbox.restart()
+    assert inbox.commit_one(max_rows=5)
+    inbox.forget()
+    inbox.options["columns"] = {"amount": {"decimal": ";"}}
+    inbox.restart()
+    inbox.read()
+    assert inbox.rows == [(str(n), "1.5") for n in range(10)]
+    assert [sweep.below for sweep in inbox.sweeps] == [2]

@@ -21,22 +21,22 @@ class Generations:
         self._positions = dict(resume.positions)
         self._states = {partition: FileState.decode(raw) for partition, raw in resume.memory.items()}
 
-    def is_news(self, partition: str, stat: Stat) -> bool:
-        """Whether the file is not known, not read to its end, or another than the one that was read."""
+    def is_news(self, partition: str, stat: Stat, way: str) -> bool:
+        """Whether the file is not known, not read to its end, another than the one that was read, or was read another way."""
         state = self._states.get(partition)
-        return state is None or not state.whole or not state.same(stat)
+        return state is None or not state.whole or not state.same(stat, way)
 
     def whole(self, partition: str) -> FileState | None:
         """The version that was last read to its end, if none was begun since."""
         state = self._states.get(partition)
         return state if state is not None and state.whole else None
 
-    def of(self, partition: str, stat: Stat) -> tuple[int, int]:
-        """The generation to read this version of the file as, and the line up to which that one is committed."""
+    def of(self, partition: str, stat: Stat, way: str) -> tuple[int, int]:
+        """The generation to read this version of the file as, this way, and the line up to which that one is committed."""
         position = self._positions.get(partition, _NOWHERE)
         states = [state for state in (self._issued.get(partition), self._states.get(partition)) if state]
         newest = max([position.hi, *(state.generation for state in states)])
-        if any(state.generation == newest and state.same(stat) for state in states):
+        if any(state.generation == newest and state.same(stat, way) for state in states):
             return newest, position.lo if position.hi == newest else 0
         return newest + 1, 0
 

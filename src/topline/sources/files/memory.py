@@ -17,6 +17,7 @@ class FileState:
     """A file as it was when its generation was read. `digest` is the hash of its bytes, '' until it was read whole.
 
     mark  see Stat
+    way   how it was read (FileShape.way); '' where that was not noted
     """
 
     generation: int
@@ -24,20 +25,24 @@ class FileState:
     mtime_ns: int
     digest: str = ""
     mark: str = ""
+    way: str = ""
 
     @property
     def whole(self) -> bool:
         """Whether it was read to its end."""
         return bool(self.digest)
 
-    def same(self, stat: Stat) -> bool:
-        """Whether this is the version that the state tells of. An e_tag tells it alone, whatever the object's time."""
-        if (self.size, self.mark) != (stat.size, stat.mark):
+    def read_by(self, way: str) -> bool:
+        return self.way in ("", way)
+
+    def same(self, stat: Stat, way: str) -> bool:
+        """Whether this is the version that the state tells of, read so. An e_tag tells it alone, whatever the object's time."""
+        if (self.size, self.mark) != (stat.size, stat.mark) or not self.read_by(way):
             return False
         return bool(stat.e_tag) or self.mtime_ns == stat.mtime_ns
 
     def encode(self) -> bytes:
-        return json.dumps([self.generation, self.size, self.mtime_ns, self.digest, self.mark]).encode()
+        return json.dumps([self.generation, self.size, self.mtime_ns, self.digest, self.mark, self.way]).encode()
 
     @classmethod
     def decode(cls, raw: bytes) -> "FileState":

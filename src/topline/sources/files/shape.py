@@ -1,5 +1,6 @@
 """How the files of one table are read: its declared columns, its settings, and what a file itself says."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +31,12 @@ class FileShape:
     def wanted(self) -> list[str]:
         """The columns that a file has to bring."""
         return text_columns(self.schema)
+
+    @cached_property
+    def way(self) -> str:
+        """Tells the settings apart that decide what is read of a file."""
+        said = self.settings.model_dump_json(exclude={"path", "on_remove", "on_empty"}, exclude_defaults=True)
+        return hashlib.sha256(said.encode()).hexdigest()[:16]
 
     @property
     def key(self) -> tuple[str, ...]:

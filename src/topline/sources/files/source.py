@@ -121,13 +121,13 @@ class FilesSource:
         """Look at all places; whether there is something to do."""
         changed = self._watch.look()
         self._next_look = time.monotonic() + self._watch.pause(self._settings.pause)
-        news = [file for file in changed if self._generations.is_news(file.partition, file.stat)]
+        news = [file for file in changed if self._generations.is_news(file.partition, file.stat, self._shapes[file.table].way)]
         self._waiting.update(news, self._watch.found)
         self._due.extend(self._removals.due(self._generations, self._watch.found, self._waiting))
         return self._waiting.line_up(self._watch.stands_still) or bool(self._due)
 
     def _take(self, file: Found, draft: Draft) -> None:
-        """Begin to read a file, unless it changed since the look, went away, or holds the same bytes as before."""
+        """Begin to read a file, unless it changed since the look, went away, or holds what was read of it before."""
         try:
             content = Content(file.place)
         except FileNotFoundError:
@@ -135,7 +135,7 @@ class FilesSource:
         known = self._generations.whole(file.partition)
         if content.stat != file.stat:
             content.close()
-        elif known is not None and known.size == content.stat.size and self._is_same(file, content, known):
+        elif known is not None and self._is_same(file, content, known):
             self._settle(file.partition, replace(known, mtime_ns=file.stat.mtime_ns, mark=file.stat.mark), draft)
             content.close()
         else:
@@ -143,15 +143,18 @@ class FilesSource:
 
     def _is_same(self, file: Found, content: Content, known: FileState) -> bool:
         """A file that was only touched. What is read to know it is hashed once more when the file is read."""
+        if known.size != content.stat.size or not known.read_by(self._shapes[file.table].way):
+            return False
         fresh = Content(file.place)
         digest = fresh.digest()
         fresh.close()
         return digest == known.digest and not content.changed()
 
     def _start(self, file: Found, content: Content, draft: Draft) -> None:
-        generation, skip = self._generations.of(file.partition, file.stat)
-        state = FileState(generation, file.stat.size, file.stat.mtime_ns, mark=file.stat.mark)
-        self._underway = Underway(file, content, self._shapes[file.table], state, skip)
+        shape = self._shapes[file.table]
+        generation, skip = self._generations.of(file.partition, file.stat, shape.way)
+        state = FileState(generation, file.stat.size, file.stat.mtime_ns, mark=file.stat.mark, way=shape.way)
+        self._underway = Underway(file, content, shape, state, skip)
         self._note(file.partition, state, draft)
 
     def _step(self, underway: Underway, draft: Draft, rows: int) -> None:
