@@ -10,6 +10,7 @@ import pytest
 from tests.integration.files.inbox import Inbox, schema
 from topline.changes import DeadLetter, TableChanges
 from topline.errors import ConfigError
+from topline.sources.files.settings import FileTable
 from topline.sources.spill import is_spilled
 
 HEAD = "id,amount\n"
@@ -204,3 +205,146 @@ def test_numbers_and_times_as_a_country_writes_them(tmp_path: Path) -> None:
 def test_a_column_that_is_not_declared_cannot_be_spelled(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"tables\.sales\.columns\.amuont: is not declared"):
         Inbox(tmp_path, columns={"amuont": {"decimal": ","}})
+
+
+def test_check_says_what_a_file_seems_to_be(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path, schema("id", "amount"))
+    inbox.drop("a.csv", "id;amount\n1;1.234,50\n2;0,5\n".encode("utf-16-le"))
+    (fault,) = inbox.source.check()
+    assert fault.where == "sources.branch.tables.sales"
+    assert "with the columns id, amount:" in fault.remedy
+    for line in ("      delimiter: ;", "      encoding: utf-16-le", "        amount: {decimal: ',', thousands: .}"):
+        assert line in fault.remedy.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("options", "text", "problem"),
+    [
+        ({"header": False}, "1;2\n3;4\n", "2 of the first 2 records cannot be read; the first: 1 fields"),
+        (
+            {"columns": {"amount": {"decimal": ","}}},
+            "id,amount\n1,1.5\n2,2.5\n",
+            "2 of 2 values are not written so, such as '1.5'",
+        ),
+        ({"columns": {"amount": {"format": "%d/%m/%Y"}}}, "id,amount\n1,2026-01-01\n", "1 of 1 values are not written so"),
+        ({"format": "json"}, "id,amount\n1,2\n", "1 of the first 1 records cannot be read"),
+        (
+            {"format": "parquet"},
+            "id,amount\n1,2\n",
+            "1 of the first 1 records cannot be read; the first: not readable as Parquet",
+        ),
+        ({"encoding": "utf-16"}, "id,amount\n1,2\n", "no byte-order mark"),
+        ({}, "id,amount\n1,2\n2,x,y\n", None),
+        ({"columns": {"amount": {"zone": "Europe/Rome"}}}, "id,amount\n1,2026-01-01T10:00Z\n", None),
+    ],
+)
+def test_check_finds_settings_that_do_not_fit(tmp_path: Path, options: dict[str, Any], text: str, problem: str | None) -> None:
+    inbox = Inbox(tmp_path, schema("id", "amount"), **{"path": "inbox/*", **options})
+    inbox.drop("a.csv", text)
+    faults = inbox.source.check()
+    assert [problem in fault.problem for fault in faults if problem] == [True] * bool(problem)
+    assert bool(faults) == bool(problem)
+    assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "data", "rows"),
+    [
+        ({"delimiter": "|+|"}, 'id|+|amount\n1|+|"a|+|b"\n2|+|x|y\n', [("1", "a|+|b"), ("2", "x|y")]),
+        ({"delimiter": "||"}, 'id||amount\n1||"two\nlines"\n2|||y\n', [("1", "two\nlines"), ("2", "|y")]),
+        ({"delimiter": "\\t"}, "id\tamount\n1\ta,b\n", [("1", "a,b")]),
+        ({"delimiter": "¬", "encoding": "cp1252"}, "id¬amount\n1¬é\n".encode("cp1252"), [("1", "é")]),
+        ({}, "id,amount\n1,é\n".encode("utf-16"), [("1", "é")]),
+        ({}, "\ufeffid,amount\n1,é\n".encode("utf-32-be"), [("1", "é")]),
+        ({"encoding": "utf-16-be"}, "id,amount\n1,é\n".encode("utf-16-be"), [("1", "é")]),
+        ({"encoding": "cp1252"}, "\ufeffid,amount\n1,é\n".encode(), [("1", "é")]),
+        ({}, "sep=;\nid;amount\n1;2,5\n", [("1", "2,5")]),
+        ({"header": False}, '"sep=|"\r\n1|2\r\n', [("1", "2")]),
+        ({}, 'id,amount\r1,a\r2,"b\rc"\r', [("1", "a"), ("2", "b\rc")]),
+        ({}, " ID , Amount \n1,2\n", [("1", "2")]),
+        ({}, 'AMOUNT,"Id",other,other\n2,1,x,y\n', [("1", "2")]),
+        ({}, "id,amount\n1,2\nid,amount\n3,4\n", [("1", "2"), ("3", "4")]),
+        ({}, "id,amount,\n1,2,\n", [("1", "2")]),
+        ({"comment": "#"}, '# made by hand\nid,amount\n#1,2\n3,"4\n#5"\n', [("3", "4\n#5")]),
+        ({"columns": {"amount": {"field": "Vendita n."}}}, "id,vendita N.\n1,2\n", [("1", "2")]),
+        ({"quote": ""}, 'id,amount\n1,"a\n', [("1", '"a')]),
+        ({}, 'id,amount\n1, "a"\n', [("1", ' "a"')]),
+        ({}, 'id,amount\n1,\n2,""\n', [("1", None), ("2", "")]),
+    ],
+)
+def test_what_files_bring(
+    tmp_path: Path, options: dict[str, Any], data: str | bytes, rows: list[tuple[str, str | None]]
+) -> None:
+    inbox = Inbox(tmp_path, **options)
+    inbox.drop("a.csv", data)
+    inbox.read()
+    assert (inbox.rows, inbox.letters) == (rows, [])
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le"])
+def test_broken_code_units_are_kept_byte_for_byte(tmp_path: Path, encoding: str) -> None:
+    def code(text: str) -> bytes:
+        return text.encode(encoding, "surrogatepass")
+
+    inbox = Inbox(tmp_path)
+    bad = [code("2,\ud800x\n"), code("3,\udc00\n"), code("5,last") + b"\x00"]
+    inbox.drop("a.csv", code("\ufeffid,amount\n1,😀\n") + bad[0] + bad[1] + code("4,b\n") + bad[2])
+    inbox.read()
+    assert inbox.rows == [("1", "😀"), ("4", "b")]
+    assert [raw for _, raw in inbox.bad] == bad
+    assert all(letter.reason.startswith(f"not valid {encoding}: byte 0x") for letter in inbox.letters)
+
+
+def test_a_refused_file_is_kept_from_its_first_byte_and_can_be_read_again(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path)
+    data = "\ufeffsep=;\n\nid;price\n1;2\n".encode("utf-16-le")
+    inbox.drop("a.csv", data)
+    inbox.read()
+    assert inbox.bad == [("inbox/a.csv:1", data)]
+    mended = Inbox(tmp_path, columns={"amount": {"field": "price"}})
+    again = mended.source.reread(inbox.letters[0])
+    assert isinstance(again, TableChanges)
+    assert again.rows.to_pylist() == [{"id": "1", "amount": "2"}]
+
+
+def test_a_record_of_a_utf_16_file_is_read_again_as_its_file_is(tmp_path: Path) -> None:
+    strict = Inbox(tmp_path, max_line_bytes=1024)
+    strict.drop("a.csv", ("\ufeffsep=;\nid;amount\n1;" + "é" * 2000 + "\n").encode("utf-16-le"))
+    strict.read()
+    again = Inbox(tmp_path).source.reread(strict.letters[0])
+    assert isinstance(again, TableChanges)
+    assert again.rows.to_pylist() == [{"id": "1", "amount": "é" * 2000}]
+
+
+def test_an_element_is_read_again_without_its_array(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"path": "inbox/*.json", "records": "data.sales"}
+    strict = Inbox(tmp_path, max_line_bytes=1024, **options)
+    strict.drop("a.json", '{"data": {"sales": [{"id": 1, "amount": "' + "x" * 2000 + '"}, {"id": 2}]}}')
+    strict.drop("b.json", whole := '{"data": {"other": [{"id": 3}]}}')
+    strict.read()
+    assert strict.rows == [("2", None)]
+    assert strict.bad[1] == ("inbox/b.json:1", whole.encode())
+    again = Inbox(tmp_path, **options).source.reread(strict.letters[0])
+    assert isinstance(again, TableChanges)
+    assert again.rows.to_pylist() == [{"id": "1", "amount": "x" * 2000}]
+    other = Inbox(tmp_path, **{**options, "records": "data.other"}).source.reread(strict.letters[1])
+    assert isinstance(other, TableChanges)
+    assert other.rows.to_pylist() == [{"id": "3", "amount": None}]
+
+
+def test_a_thousand_columns(tmp_path: Path) -> None:
+    names = [f"c{n}" for n in range(1000)]
+    inbox = Inbox(tmp_path, schema("id", *names))
+    lines = [",".join(["id", *names]), ",".join(["1", *names]), ",".join(["2", *names[:-1]]), ",".join(["3", *names])]
+    inbox.drop("a.csv", "\n".join(lines))
+    inbox.read()
+    assert inbox.rows == [("1", *names), ("3", *names)]
+    assert [raw.decode() for _, raw in inbox.bad] == [lines[2] + "\n"]
+
+
+@pytest.mark.parametrize(
+    ("name", "format_"),
+    [("inbox", "csv"), ("inbox/*.jsonl", "ndjson"), ("a.json.gz", "json"), ("x/*.parquet", "parquet"), ("x/*.dat", "csv")],
+)
+def test_the_format_is_that_of_the_suffix(name: str, format_: str) -> None:
+    assert FileTable(path=(name,)).format == format_

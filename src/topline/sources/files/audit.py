@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from topline.errors import SourceHalted, TransientError
+from topline.errors import TransientError
 from topline.schema import Type
 from topline.sources.base import Context, Fault
-from topline.sources.files.content import BrokenContent, Content, OtherVersion, Place
+from topline.sources.files.content import Content, OtherVersion, Place
+from topline.sources.files.fit import fit_faults
 from topline.sources.files.found import Found
 from topline.sources.files.header import opened_by
 from topline.sources.files.reading import FileShape, Reading
@@ -48,7 +49,7 @@ def check(source: str, shapes: Mapping[str, FileShape], watch: Watch) -> list[Fa
     for table, shape in shapes.items():
         where = f"sources.{source}.tables.{table}"
         places = [fault for listing in watch.listings[table] for fault in listing.faults(f"{where}.path")]
-        faults += places or _header_faults(where, shape, _newest(watch, table))
+        faults += places or fit_faults(where, shape, _newest(watch, table))
     return faults
 
 
@@ -58,18 +59,6 @@ def _newest(watch: Watch, table: str) -> Found | None:
     except TransientError:
         return None
     return max(found, key=lambda file: file.order, default=None)
-
-
-def _header_faults(where: str, shape: FileShape, file: Found | None) -> list[Fault]:
-    """Whether the newest file can be opened and its header serves."""
-    if file is None or file.stat.size == 0:
-        return []
-    try:
-        opened_as(file.place, shape)
-    except (TransientError, SourceHalted, BrokenContent, ValueError, FileNotFoundError, OtherVersion) as error:
-        remedy = "declare the columns that the files have, or mend the file; as it stands it is kept as dead letters"
-        return [Fault(where, f"{file.name}: {error}", remedy)]
-    return []
 
 
 def opened_as(place: Place | Path, shape: FileShape) -> FileShape:

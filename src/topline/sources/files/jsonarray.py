@@ -41,9 +41,11 @@ class JsonArray:
 
     def pieces(self) -> Iterator[Parsed]:
         """WholeFile where there is no array at `records`."""
+        records = self._shape.settings.records if self._shape.opening is None else ""  # a letter holds the record alone
         self._stream = self._open()
         self._objects = ObjectParser(self._shape)
-        self._enter()
+        if records:
+            self._enter(self._stream, records)
         while not self._done:
             yield from self._scanned()
             if self._final:
@@ -69,14 +71,10 @@ class JsonArray:
         self._shape = self._shape.opened(opening)
         return opening.stream(self._source, begun)
 
-    def _enter(self) -> None:
-        path = self._shape.settings.records
-        if path:
-            assert self._stream is not None
-            stream = self._stream
-            walk = Walk(lambda: stream.read(self._shape.block))
-            walk.to_array(path.split("."))
-            self._buffer, self._inside = walk.buffer, True
+    def _enter(self, stream: Recoded, path: str) -> None:
+        walk = Walk(lambda: stream.read(self._shape.block))
+        walk.to_array(path.split("."))
+        self._buffer, self._inside = walk.buffer, True
 
     def _scanned(self) -> Iterator[Parsed]:
         """All of the buffer that is complete."""

@@ -72,8 +72,10 @@ def _expression(pieces: Sequence[tuple[str | None, str | None]], place: int) -> 
 
 @dataclass(frozen=True, slots=True)
 class Moments:
-    """`patterns`: tried in turn. `zone`: what a time without an offset gets; '' for nothing. `remark`: see `spelled`."""
+    """`patterns`: tried in turn, `formats` of them as declared. `zone`: what a time without an offset gets; '' for nothing.
+    `remark`: see `spelled`."""
 
+    formats: tuple[str, ...]
     patterns: tuple[str, ...]
     zone: str
     remark: str = ""
@@ -82,7 +84,10 @@ class Moments:
     def of(cls, formats: tuple[str, ...], zone: str) -> "Moments":
         confusable = next((text for text in formats if text.startswith("%Y-%d")), "")
         return cls(
-            (*map(pattern_of, formats), *([_ISO] if zone else [])), zone, f" (the format is {confusable})" if confusable else ""
+            formats,
+            (*map(pattern_of, formats), *([_ISO] if zone else [])),
+            zone,
+            f" (the format is {confusable})" if confusable else "",
         )
 
     def spelled(self, texts: pa.Array) -> pa.Array:
@@ -92,15 +97,22 @@ class Moments:
         before, as in staging. Where the year comes first and the day before the month, what looks like ISO 8601 and is not
         written so gets a remark behind it.
         """
-        result = None
-        for pattern in self.patterns:
-            found = self._read(texts, pattern)
-            result = found if result is None else pc.coalesce(result, found)
-        assert result is not None
+        result = self._moments(texts)
         if self.remark:
             iso = pc.match_substring_regex(texts, "^ *[0-9]{4}-[0-9]{2}-[0-9]{2}")
             texts = pc.if_else(iso, pc.binary_join_element_wise(texts, self.remark, ""), texts)
         return pc.coalesce(result, texts)
+
+    def written(self, texts: pa.Array) -> pa.Array:
+        """Which texts are written so, and are times."""
+        return pc.is_valid(self._moments(texts))
+
+    def _moments(self, texts: pa.Array) -> pa.Array:
+        """The texts as ISO 8601, NULL where they are no times."""
+        result = self._read(texts, self.patterns[0])
+        for pattern in self.patterns[1:]:
+            result = pc.coalesce(result, self._read(texts, pattern))
+        return result
 
     def _read(self, texts: pa.Array, pattern: str) -> pa.Array:
         """The texts that match and are times, as ISO 8601; the others NULL."""

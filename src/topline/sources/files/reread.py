@@ -15,8 +15,10 @@ from topline.sources import spill
 from topline.sources.files.audit import opened_as
 from topline.sources.files.coding import byte_order_mark
 from topline.sources.files.content import Place
+from topline.sources.files.jsonpath import Walk
 from topline.sources.files.opening import Opening
 from topline.sources.files.reading import FileShape, Reading
+from topline.sources.files.record import WholeFile
 from topline.sources.files.unpack import Unpacker, suffix_of
 
 
@@ -71,6 +73,8 @@ def _as_its_file(letter: DeadLetter, data: bytes, shape: FileShape, place: Place
     if shape.settings.format == "parquet":
         as_json = shape.settings.model_copy(update={"format": "ndjson", "encoding": "utf-8"})
         return replace(shape, settings=as_json) if data.startswith(b"{") else shape
+    if shape.settings.format == "json" and _holds_array(data, shape.settings.records):
+        return shape
     has_header = shape.settings.format == "csv" and shape.settings.header is True
     if (has_header and letter.position.lo == 1) or byte_order_mark(data)[0]:
         return shape
@@ -80,3 +84,13 @@ def _as_its_file(letter: DeadLetter, data: bytes, shape: FileShape, place: Place
         if has_header:
             raise ValueError(f"{_file(letter)} is gone, and with it the names of the fields") from None
         return shape.opened(Opening(shape.coding))
+
+
+def _holds_array(data: bytes, path: str) -> bool:
+    """Whether the letter is a whole file, which has the array, or a record of it."""
+    pieces = iter([data])
+    try:
+        Walk(lambda: next(pieces, b"")).to_array(path.split("."))
+    except WholeFile:
+        return False
+    return bool(path)

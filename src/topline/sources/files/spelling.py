@@ -18,7 +18,7 @@ from topline.sources.files.moments import Moments
 _SPACE = "[ \u00a0\u2000-\u200a\u202f\u205f\u3000]"
 _ALIKE = {" ": "[ \u00a0\u2009\u202f]", "'": "['\u2019]"}  # what is written for a space, and for an apostrophe, in numbers
 _EXPONENT = "(?:[eE][+-]?[0-9]{1,3})?"
-_PLAIN = rf"^{_SPACE}*[+-]?(?:[0-9]+[.]?[0-9]*|[.][0-9]+){_EXPONENT}{_SPACE}*$"
+PLAIN = rf"^{_SPACE}*[+-]?(?:[0-9]+[.]?[0-9]*|[.][0-9]+){_EXPONENT}{_SPACE}*$"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,18 +38,21 @@ class Numbers:
     def _between(self) -> str:
         return _ALIKE.get(self.thousands, re.escape(self.thousands))
 
+    def written(self, texts: pa.Array) -> pa.Array:
+        """Which texts are written so."""
+        return pc.fill_null(pc.match_substring_regex(texts, self.pattern), False)
+
     def spelled(self, texts: pa.Array) -> pa.Array:
         """The texts with these numbers as `1234.56`. A number with a point that is not written so gets a remark behind it."""
-        written = pc.fill_null(pc.match_substring_regex(texts, self.pattern), False)
         numbers = pc.replace_substring_regex(texts, rf"^{_SPACE}+|{_SPACE}+$", "")
         if self.thousands:
             numbers = pc.replace_substring_regex(numbers, self._between, "")
         numbers = pc.replace_substring(numbers, self.decimal, ".")
         others = self._marked(texts) if self.decimal != "." else texts
-        return pc.if_else(written, numbers, others)
+        return pc.if_else(self.written(texts), numbers, others)
 
     def _marked(self, texts: pa.Array) -> pa.Array:
-        return marked(texts, _PLAIN, f" (the decimal is {self.decimal!r})")
+        return marked(texts, PLAIN, f" (the decimal is {self.decimal!r})")
 
 
 def marked(texts: pa.Array, pattern: str, remark: str) -> pa.Array:
@@ -70,6 +73,14 @@ class Spelling:
         numbers = Numbers(decimal or ".", thousands) if decimal or thousands else None
         moments = Moments.of(tuple(formats), zone) if formats or zone else None
         return cls(numbers, moments) if numbers or moments else None
+
+    def written(self, texts: pa.Array) -> pa.Array:
+        """Which texts are written as the settings say; a zone alone says nothing of how."""
+        if self.numbers:
+            return self.numbers.written(texts)
+        if self.moments and self.moments.formats:
+            return self.moments.written(texts)
+        return pa.repeat(True, len(texts))
 
     def spelled(self, column: pa.ChunkedArray | pa.Array, typed: Mask | None) -> pa.Array:
         """The column in the spelling of staging. `typed`: values that are no text in the file; they stay."""
