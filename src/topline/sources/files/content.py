@@ -145,9 +145,11 @@ class Content:
             pass
         return self._digest.hexdigest()
 
-    def digest_so_far(self) -> str:
-        """Hash of what was read of the file as it lies there."""
-        return self._digest.hexdigest()
+    def begins_with(self, size: int, digest: str) -> bool:
+        """Whether the first `size` bytes have this hash; reads them, before anything else was read."""
+        while size > 0 and (piece := self.read_raw(min(size, _PIECE))):
+            size -= len(piece)
+        return size == 0 and self._digest.hexdigest() == digest
 
     def raw(self) -> Iterator[bytes]:
         """The file as it lies there, from its beginning."""

@@ -1,6 +1,7 @@
 """Which version of a file is which generation: decided from the log's positions, its memory, and what was handed out since."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from topline.changes import Position
 from topline.sources.base import Resume
@@ -31,14 +32,30 @@ class Generations:
         state = self._states.get(partition)
         return state if state is not None and state.whole else None
 
-    def of(self, partition: str, stat: Stat, way: str) -> tuple[int, int]:
-        """The generation to read this version of the file as, this way, and the line up to which that one is committed."""
+    def of(self, partition: str, stat: Stat, way: str) -> tuple[FileState, int]:
+        """As what to read this version of the file, this way, and the line up to which that is committed or known.
+
+        A version that was begun goes on as it began. What was appended only builds on what is committed before it, so that
+        one which was handed out, but is not known after a reopening, is read whole.
+        """
         position = self._positions.get(partition, _NOWHERE)
-        states = [state for state in (self._issued.get(partition), self._states.get(partition)) if state]
-        newest = max([position.hi, *(state.generation for state in states)])
-        if any(state.generation == newest and state.same(stat, way) for state in states):
-            return newest, position.lo if position.hi == newest else 0
-        return newest + 1, 0
+        newest = self._newest(partition)
+        issued = self._issued.get(partition)
+        for state in (self._states.get(partition), issued if issued and issued.first == 1 else None):
+            if state is not None and state.generation == newest and state.same(stat, way):
+                committed = position.lo if position.hi == newest else 0
+                return replace(state, digest="", end=0, way=way), max(committed, state.first - 1)
+        return FileState(newest + 1, stat.size, stat.mtime_ns, mark=stat.mark, way=way), 0
+
+    def appended_to(self, partition: str, known: FileState, stat: Stat) -> FileState:
+        """As what to read the bytes that follow those of a known version."""
+        state = FileState(self._newest(partition) + 1, stat.size, stat.mtime_ns, mark=stat.mark, way=known.way)
+        return replace(state, first=known.end)
+
+    def _newest(self, partition: str) -> int:
+        """The greatest generation that was ever handed out."""
+        states = (self._issued.get(partition), self._states.get(partition))
+        return max([self._positions.get(partition, _NOWHERE).hi, *(state.generation for state in states if state)])
 
     def note(self, partition: str, state: FileState) -> None:
         self._states[partition] = self._issued[partition] = state
@@ -53,7 +70,8 @@ class Generations:
 
     def retire(self, partition: str) -> Position:
         """Forget a file that was removed; the position at which its rows are retracted."""
-        generation = max(self._states.pop(partition).generation, self._positions.get(partition, _NOWHERE).hi) + 1
+        generation = self._newest(partition) + 1
+        self._states.pop(partition)
         self._issued[partition] = FileState(generation, -1, -1)
         return Position(generation, 0)
 

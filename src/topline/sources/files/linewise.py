@@ -29,6 +29,7 @@ class Linewise:
         self._buffer = b""
         self._before = b""  # the file's own bytes before its header, which a refused header's letter begins with
         self.end = line
+        self.closed = False  # at the end of the file: whether its last record ended with its line
 
     def pieces(self) -> Iterator[Parsed]:
         stream = self._stream = self._open()
@@ -36,6 +37,7 @@ class Linewise:
         while not final:
             piece = stream.read(self._shape.block)
             final = not piece
+            self.closed = final and not self._buffer and self._parser is not None
             self._buffer += piece
             yield from self._parsed(final)
             tail = len(self._buffer) - self._buffer.rfind(b"\n") - 1

@@ -1,7 +1,7 @@
 """What is remembered of each file, in the log beside its position, and the batch that carries both."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,8 +16,10 @@ from topline.sources.files.reading import Chunk
 class FileState:
     """A file as it was when its generation was read. `digest` is the hash of its bytes, '' until it was read whole.
 
-    mark  see Stat
-    way   how it was read (FileShape.way); '' where that was not noted
+    mark   see Stat
+    way    how it was read (FileShape.way); '' where that was not noted
+    end    the line at which bytes appended to it begin; 0 where they cannot be read by themselves
+    first  the line that the generation begins with: behind 1, it holds what was appended
     """
 
     generation: int
@@ -26,6 +28,8 @@ class FileState:
     digest: str = ""
     mark: str = ""
     way: str = ""
+    end: int = 0
+    first: int = 1
 
     @property
     def whole(self) -> bool:
@@ -42,7 +46,7 @@ class FileState:
         return bool(stat.e_tag) or self.mtime_ns == stat.mtime_ns
 
     def encode(self) -> bytes:
-        return json.dumps([self.generation, self.size, self.mtime_ns, self.digest, self.mark, self.way]).encode()
+        return json.dumps(astuple(self)).encode()
 
     @classmethod
     def decode(cls, raw: bytes) -> "FileState":

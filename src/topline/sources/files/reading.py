@@ -74,6 +74,11 @@ class Reading:
     def end(self) -> int:
         return self._format.end
 
+    @property
+    def closed(self) -> bool:
+        """At the end: whether what is appended to the file would begin a record, so that it can be read by itself."""
+        return isinstance(self._format, Linewise) and self._format.closed
+
     def chunks(self) -> Iterator[Chunk]:
         try:
             yield from self._chunks(self._format.pieces())

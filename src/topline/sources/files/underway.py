@@ -10,12 +10,15 @@ from topline.sources.files.reading import Chunk, FileShape, Reading
 
 
 class Underway:
-    """`state`: as what generation the file is read; `skip`: lines of it that are committed already, or known to be."""
+    """`state`: as what generation the file is read; `skip`: lines of it that are committed already, or were known before.
 
-    def __init__(self, file: Found, content: Content, shape: FileShape, state: FileState, skip: int) -> None:
-        self.file, self.state = file, state
-        self._content, self._shape, self._skip = content, shape, skip
-        self._reading = Reading(shape, content, file.name)
+    `line`: where `content` stands, at the beginning of a record.
+    """
+
+    def __init__(self, file: Found, content: Content, shape: FileShape, reading: tuple[FileState, int], line: int = 1) -> None:
+        self.file, (self.state, self._skip) = file, reading
+        self._content, self._shape = content, shape
+        self._reading = Reading(shape, content, file.name, line)
         self._chunks = self._reading.chunks()
         self._rest: Chunk | None = None
 
@@ -34,20 +37,35 @@ class Underway:
 
     def finish(self, draft: Draft) -> FileState:
         """Read to its end: what the new version does not have is retracted. Returns what to remember of it."""
-        state = replace(self.state, digest=self._content.digest())
+        sweeps = self._may_sweep()
+        state = replace(self.state, digest=self._content.digest(), end=self._reading.end if self._may_grow(sweeps) else 0)
         if self._content.changed():
             raise OtherVersion(self.file.name)
         at = Position(self.state.generation, self._reading.end)
-        if self._may_sweep():
+        if sweeps:
             draft.sweep(self._shape.schema.name, self.file.partition, at)
         draft.move(self.file.partition, at)
         return state
 
+    def _may_grow(self, sweeps: bool) -> bool:
+        """Whether what gets appended can be read by itself: no rows of older versions are left that a re-read would retract."""
+        alone = sweeps or self.state.generation == 1 or self.state.first > 1
+        return alone and self._reading.closed and not self._content.packed
+
     def _may_sweep(self) -> bool:
-        """Only a clean re-read retracts what it did not see; an empty one only where that is allowed."""
+        """Only a clean re-read of the whole retracts what it did not see; an empty one only where that is allowed."""
         rows, letters = self._reading.rows, self._reading.letters
         allowed = rows > 0 or self._shape.settings.on_empty == "retract"
-        return self.state.generation > 1 and letters == 0 and allowed
+        return self.state.generation > 1 and self.state.first == 1 and letters == 0 and allowed
 
     def close(self) -> None:
         self._content.close()
+
+
+def opened(file: Found) -> Content:
+    """FileNotFoundError or OtherVersion where it is not as the look found it."""
+    content = Content(file.place)
+    if content.stat != file.stat:
+        content.close()
+        raise OtherVersion(file.name)
+    return content
