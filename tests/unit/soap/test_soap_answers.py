@@ -48,7 +48,7 @@ def answer(rows: str, soap: str = SOAP_11) -> bytes:
 
 
 def raw(record: Record) -> bytes:
-    return record.raw if isinstance(record.raw, bytes) else record.raw()
+    return record.raw if isinstance(record.raw, bytes) else record.raw(record.values)
 
 
 LETTERS = st.characters(codec="utf-8", exclude_characters="￾￿", exclude_categories=("Cc", "Cs"))

@@ -51,7 +51,7 @@ class Reading:
         """Errors as of `body_of`; SourceHalted where a path does not fit the answer."""
         body, spoilt = _body_of(reply)
         element = _element_of(body, operation)
-        placed = put_in_place(element, body)
+        placed = operation.rpc and put_in_place(element, body)
         tree = Tree(wsdl.shapes)
         content = tree.value(element, operation.gives or wsdl.shapes.anything)
         try:
@@ -125,8 +125,9 @@ def _mark(spoilt: list[Span], original: Original, tree: Tree, rows: list[Any], e
 
 def _field(name: str, path: Path, row: Mapping[str, Any]) -> object:
     """A name alone: the child, or else the attribute. A float can only come from a function of JMESPath, and is not exact."""
-    attribute = f"@{path.name}"
-    value = row[attribute] if path.name not in row and attribute in row else path.find(row)
+    if path.name is not None:
+        return row[path.name] if path.name in row else row.get(f"@{path.name}")
+    value = path.find(row)
     if isinstance(value, float):
         raise PathError(f"{name}: to_number makes an inexact number; leave it out, the text is exact")
     return value
@@ -159,6 +160,6 @@ def _flat(found: Any, tree: Tree) -> tuple[list[Any], list[Any]]:
     return [row for row, _ in pairs], [element for _, element in pairs]
 
 
-def _bytes(original: Original, element: etree._Element | None, row: object) -> bytes:
+def _bytes(original: Original, element: etree._Element | None, row: object, _values: object = None) -> bytes:
     """As they came; of a bare text that a path picked out, that text."""
     return original.bytes_of(element) if element is not None else str(row).encode()

@@ -87,8 +87,11 @@ class Shape:
 
     def child(self, name: str) -> "Shape":
         """The shape of a child, declared or not."""
-        child = self.known.get(name)
-        return self._shapes.of(child.type) if child else self._shapes.anything
+        return self._of_children.get(name, self._shapes.anything)
+
+    @cached_property
+    def _of_children(self) -> Mapping[str, "Shape"]:
+        return {name: self._shapes.of(child.type) for name, child in self.known.items()}
 
     @cached_property
     def _simple(self) -> Any:

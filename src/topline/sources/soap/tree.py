@@ -32,10 +32,12 @@ class Tree:
 
     def value(self, element: etree._Element, declared: Shape) -> Any:
         """The element as a value. `declared`: the shape that the schema gives it."""
-        if element.get(_NIL) in {"true", "1"}:
-            return None
-        shape = self.shapes.actual(element, declared)
-        items = self.shapes.items_of(element, shape)
+        shape, items = declared, declared.array_of
+        if element.attrib:
+            if element.get(_NIL) in {"true", "1"}:
+                return None
+            shape = self.shapes.actual(element, declared)
+            items = self.shapes.items_of(element, shape)
         if items is not None:
             return self._list(list(element), items)
         if len(element) == 0 and _is_text(element, shape):
@@ -64,21 +66,18 @@ class Tree:
         return result
 
     def _put(self, result: dict[str, Any], name: str, children: list[etree._Element], shape: Shape) -> None:
-        declared = shape.known.get(name)
-        of = shape.child(name)
-        if declared is not None and declared.repeats:
-            result[name] = self._list(children, of)
-            self._note(result, result[name])
-            return
-        if len(children) == 1:
-            result[name] = self.value(children[0], of)
+        declared, of = shape.known.get(name), shape.child(name)
+        if len(children) == 1 and not (declared is not None and declared.repeats):
+            value = self.value(children[0], of)
+            if isinstance(value, str) and children[0].attrib:
+                result |= {f"{name}@{attribute}": text for attribute, text in _attributes(children[0])}
         else:
-            result[name] = self._list(children, of)
-            if declared is not None:
+            value = self._list(children, of)
+            if declared is not None and not declared.repeats:
                 self.odd[id(result)] = f"{name} stands there {len(children)} times, and once is declared"
-        if isinstance(result[name], str):
-            result |= {f"{name}@{attribute}": value for attribute, value in _attributes(children[0])}
-        self._note(result, result[name])
+        result[name] = value
+        if self.odd:
+            self._note(result, value)
 
     def _note(self, result: dict[str, Any], value: Any) -> None:
         """What is odd below is odd here too."""

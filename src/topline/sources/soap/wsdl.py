@@ -47,6 +47,7 @@ class Operation:
     gives: Shape | None
     answer: str
     wrapped: bool
+    rpc: bool
 
 
 class Port(NamedTuple):
@@ -96,6 +97,7 @@ class Wsdl:
             None if gives is None else self.shapes.of(gives.type),
             str(gives.name) if document else "",
             wrapped,
+            found.style == "rpc",
         )
 
     def call(self, operation: str, arguments: Mapping[str, Any]) -> Reply:

@@ -58,7 +58,7 @@ def values(of: Feed, since: str | None = None) -> list[dict[str, object]]:
 
 
 def raw(record: Record) -> bytes:
-    return record.raw if isinstance(record.raw, bytes) else record.raw()
+    return record.raw if isinstance(record.raw, bytes) else record.raw(record.values)
 
 
 class Reader:
