@@ -77,9 +77,13 @@ class Shelf:
         pass
 
 
+def _written(values: Mapping[str, object]) -> bytes:
+    return repr(sorted(values.items())).encode()
+
+
 def _record(values: Mapping[str, object]) -> Record:
     fault = "it cannot be read" if values.get("bad") else ""
-    return Record(values, repr(sorted(values.items())).encode, "here", fault)
+    return Record(values, _written, "here", fault)
 
 
 class Shop:

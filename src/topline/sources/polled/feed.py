@@ -16,15 +16,22 @@ class Record:
 
     values   field name -> what `topline.sources.values` can cast: text, number, date, nested value, None. A declared column
              that is missing is NULL; fields that are not declared are ignored
-    raw      its bytes as they came, for a dead letter; a callable where making them costs. `Feed.reread` reads them again
-    locator  where it stood, for people: `page 3, record 17`
+    raw      its bytes as they came, for a dead letter: `Feed.reread` reads them again; a function of `values` where making
+             them costs
+    locator  where it stood, for people: `page 3, record 17`; a function of `values` where making it costs
     fault    why it cannot be read at all; '' where `values` hold
     """
 
     values: Mapping[str, object]
-    raw: bytes | Callable[[], bytes]
-    locator: str
+    raw: bytes | Callable[[Mapping[str, object]], bytes]
+    locator: str | Callable[[Mapping[str, object]], str]
     fault: str = ""
+
+    def original(self) -> bytes:
+        return self.raw if isinstance(self.raw, bytes) else self.raw(self.values)
+
+    def place(self) -> str:
+        return self.locator if isinstance(self.locator, str) else self.locator(self.values)
 
 
 @dataclass(frozen=True, slots=True)

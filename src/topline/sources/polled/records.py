@@ -91,8 +91,7 @@ class TableShape:
         return Rows(table, ops, places, _keys(self.schema, table), prints)
 
     def _unreadable(self, place: int, record: Record, reason: str) -> Unreadable:
-        raw = record.raw if isinstance(record.raw, bytes) else record.raw()
-        return Unreadable(place, spill.keep(raw, LETTER_BYTES, self.state_dir), record.locator, reason)
+        return Unreadable(place, spill.keep(record.original(), LETTER_BYTES, self.state_dir), record.place(), reason)
 
 
 def _keys(schema: TableSchema, table: pa.Table) -> list[str]:

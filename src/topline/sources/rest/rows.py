@@ -27,13 +27,17 @@ class Fields:
 
     def record(self, element: Element, locator: str) -> Record:
         """As a record of the feed; with its fault where a field cannot be had."""
+
+        def raw(_: Mapping[str, object]) -> bytes:
+            return element.raw()
+
         if element.fault:
-            return Record({}, element.raw, locator, element.fault)
+            return Record({}, raw, locator, element.fault)
         try:
             values = {name: _plain(get(element.value)) for name, get in self._getters.items()}
         except (JMESPathError, ValueError, TypeError, RecursionError) as error:
-            return Record({}, element.raw, locator, (str(error).splitlines() or ["its fields cannot be read"])[0])
-        return Record(values, element.raw, locator)
+            return Record({}, raw, locator, (str(error).splitlines() or ["its fields cannot be read"])[0])
+        return Record(values, raw, locator)
 
 
 def _getter(name: str, fields: Mapping[str, str], inward: bool = False) -> Getter:

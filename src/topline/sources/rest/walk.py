@@ -95,7 +95,7 @@ class Walk:
         values = [record.values.get(name) for name in self._table.schema.key]
         if not record.fault and None not in values:
             return repr(values)
-        return repr(record.raw if isinstance(record.raw, bytes) else record.raw())
+        return repr(record.original())
 
     def _stop_loops(self, seen: Seen) -> None:
         """Another page that holds the same records as an earlier one may be chance, a second is none."""

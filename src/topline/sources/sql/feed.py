@@ -118,9 +118,11 @@ class SqlFeed:
         return [dict(zip(names, row, strict=True)) for row in self._database.rows(query)]
 
     def _record(self, row: dict[str, Any]) -> Record:
-        values = row | {name: row.get(self._column(name)) for name in self._shape.columns}
-        key = ", ".join(f"{name}={values.get(name)}" for name in self._schema.key)
-        return Record(values, lambda: _raw(values), f"{self._name}: {key}")
+        values = row | {name: row.get(place) for name, place in self._shape.columns.items()} if self._shape.columns else row
+        return Record(values, _raw, self._place)
+
+    def _place(self, values: Mapping[str, object]) -> str:
+        return f"{self._name}: " + ", ".join(f"{name}={values.get(name)}" for name in self._schema.key)
 
     def _bound(self, value: object) -> object:
         """From where to read, as the column compares it."""
@@ -151,7 +153,7 @@ def _behind(place: Sequence[tuple[str, Any]]) -> sa.ColumnElement[bool]:
     return field > value if not rest else sa.or_(field > value, sa.and_(field == value, _behind(rest)))
 
 
-def _raw(values: Mapping[str, Any]) -> bytes:
+def _raw(values: Mapping[str, object]) -> bytes:
     """A row as JSON, its values as text: what a dead letter keeps of it."""
     return json.dumps({name: _plain(value) for name, value in values.items()}, ensure_ascii=True).encode()
 
