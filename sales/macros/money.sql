@@ -16,7 +16,10 @@ case when abs(cast({{ decimal_text(value) }} as decimal)) < 99999999999999.99995
 {{ return(adapter.dispatch('try_times')(amount, number)) }}
 {%- endmacro %}
 
-{% macro duckdb__try_times(amount, number) -%} try_cast(({{ amount }}) * ({{ number }}) as decimal(18,4)) {%- endmacro %}
+{# In 64 bits (18 digits) DuckDB's product of an amount and a small number would be an error, not NULL. #}
+{% macro duckdb__try_times(amount, number) -%}
+try_cast(cast({{ amount }} as decimal(19,4)) * ({{ number }}) as decimal(18,4))
+{%- endmacro %}
 {% macro default__try_times(amount, number) -%}
 case when abs(({{ amount }}) * ({{ number }})) < 99999999999999.99995
   then cast(({{ amount }}) * ({{ number }}) as decimal(18,4)) end

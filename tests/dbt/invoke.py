@@ -13,8 +13,12 @@ from typing import Any
 
 def main() -> None:
     runner = importlib.import_module("dbt.cli.main").dbtRunner()
-    steps = json.load(sys.stdin)
-    outcomes = {step["name"]: invoke(runner, step["dbt"]) for step in steps if "dbt" in step or execute(step)}
+    outcomes = {}
+    for step in json.load(sys.stdin):
+        if "sql" in step:
+            execute(step["duckdb"], step["sql"])
+        else:
+            outcomes[step["name"]] = invoke(runner, step["dbt"])
     Path(sys.argv[1]).write_text(json.dumps(outcomes))
 
 
@@ -28,11 +32,10 @@ def invoke(runner: Any, arguments: list[str]) -> dict[str, Any]:
     }
 
 
-def execute(step: dict[str, Any]) -> bool:
-    with importlib.import_module("duckdb").connect(step["duckdb"]) as connection:
-        for statement in step["sql"]:
+def execute(path: str, statements: list[str]) -> None:
+    with importlib.import_module("duckdb").connect(path) as connection:
+        for statement in statements:
             connection.execute(statement)
-    return False
 
 
 if __name__ == "__main__":

@@ -154,6 +154,11 @@ def test_try_times_takes_a_rate(both: Both, price: str, discount: str, expected:
     assert both.values(macro, [f"{price} {discount}"]) == [expected]
 
 
+@pytest.mark.parametrize("number", ["10", "cast(10 as smallint)", "1.5", "cast(x as decimal(18,4))"])
+def test_try_times_of_the_greatest_amount_is_null_for_numbers_of_every_type(both: Both, number: str) -> None:
+    assert both.values(f"try_times('cast(x as decimal(18,4))', '{number}')", ["99999999999999.9999", "0.5"])[0] is None
+
+
 def test_try_decimal_takes_numbers_too(both: Both) -> None:
     assert both.values("try_decimal('cast(x as bigint)')", ["7"]) == ["7.0000"]
     assert both.values("try_decimal('cast(x as double precision)')", ["0.1", "1e-7"]) == ["0.1000", "0.0000"]
