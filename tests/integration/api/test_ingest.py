@@ -22,6 +22,8 @@ import pytest
 from tests.integration.sources.push.reading import ORDERS, Reading, push_source
 from tests.polling import until
 from topline.api import create_app, serve
+from topline.api.problems import ProblemError
+from topline.api.receiving import Budget
 from topline.results import Reader
 from topline.sources.base import Context
 from topline.sources.push import Intake, Settings, create
@@ -178,7 +180,8 @@ REFUSED_CSV = {
     "twice in the header": (b"id,id\n1,2\n", "twice"),
     "unnamed": (b"id,\n1,2\n", "without a name"),
     "too many": (b"id,amount\n1,2,3\n", "record 1: 3 fields"),
-    "open quote": (b'id,amount\n1,"2\n', "never closed"),
+    "open quote": (b'id,amount\n1,"2\n', "line 2: a quoted field is never closed"),
+    "after a quote": (b'id,amount\n1,2\n1,"2"3\n', "line 3: text after a closing quote"),
     "another charset": (b"id\n\xff\n", "UTF-8"),
     "unknown": (b"id,colour\n1,red\n", "colour"),
 }
@@ -266,15 +269,23 @@ def test_a_key_that_is_none_is_refused(key: str, refusing: Api) -> None:
     require_problem(answer, 400, "Idempotency-Key")
 
 
-def test_while_the_first_is_under_way_its_key_is_a_conflict(api: Api) -> None:
-    body = b'{"id": "1"}'
+@contextlib.contextmanager
+def begun(api: Api, body: bytes) -> Iterator[socket.socket]:
+    """A request whose body the API waits for: its last byte has not been sent."""
     head = (
         f"POST /api/v1/ingest/orders HTTP/1.1\r\nHost: 127.0.0.1:{api.port}\r\nContent-Type: application/json\r\n"
-        f"Content-Length: {len(body)}\r\nIdempotency-Key: k-1\r\n\r\n"
+        f"Content-Length: {len(body)}\r\nIdempotency-Key: k-1\r\nExpect: 100-continue\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", api.port)) as slow:
-        slow.sendall(head.encode() + body[:-1])
-        until(lambda: api.send({"id": None}, **KEY).status_code == 409, what="the slow request holds the key")
+    with socket.create_connection(("127.0.0.1", api.port), timeout=20) as slow:
+        slow.sendall(head.encode())
+        assert b" 100 " in slow.recv(100)
+        slow.sendall(body[:-1])
+        yield slow
+
+
+def test_while_the_first_is_under_way_its_key_is_a_conflict(api: Api) -> None:
+    body = b'{"id": "1"}'
+    with begun(api, body) as slow:
         require_problem(api.send({"id": "1"}, **KEY), 409, "k-1")
         slow.sendall(body[-1:])
         assert b" 202 " in slow.recv(100)
@@ -283,10 +294,8 @@ def test_while_the_first_is_under_way_its_key_is_a_conflict(api: Api) -> None:
 
 
 def test_a_client_that_goes_away_leaves_nothing(api: Api) -> None:
-    with socket.create_connection(("127.0.0.1", api.port)) as gone:
-        head = f"POST /api/v1/ingest/orders HTTP/1.1\r\nHost: 127.0.0.1:{api.port}\r\n"
-        gone.sendall(f"{head}Content-Type: application/json\r\nContent-Length: 99\r\nIdempotency-Key: k-1\r\n\r\n{{".encode())
-        until(lambda: api.send({"id": None}, **KEY).status_code == 409, what="the request holds the key")
+    with begun(api, b'{"id": "1"}'):
+        assert api.send({"id": None}, **KEY).status_code == 409
     until(lambda: api.send({"id": None}, **KEY).status_code == 422, what="the key is free again")
     assert api.rows() == {}
 
@@ -352,21 +361,22 @@ def test_gzip_is_unpacked_up_to_the_limit(tmp_path: Path) -> None:
         require_problem(api.post(rows, "application/json", Content_Encoding="br"), 415, "gzip")
 
 
-def test_bodies_that_wait_in_memory_are_bounded(tmp_path: Path) -> None:
-    with api_of(tmp_path, **SMALL) as api, contextlib.ExitStack() as stack:
-        head = f"POST /api/v1/ingest/orders HTTP/1.1\r\nHost: 127.0.0.1:{api.port}\r\nContent-Type: application/json\r\n"
-        for _ in range(4):
-            slow = stack.enter_context(socket.create_connection(("127.0.0.1", api.port)))
-            slow.sendall(f"{head}Content-Length: 2048\r\n\r\n".encode() + b" " * 2047)
-        answer = until(lambda: busy(api.send(order(1))), what="the memory is taken")
-        require_problem(answer, 429, "memory")
-        assert answer.headers["retry-after"] == "1"
-        stack.close()
-        until(lambda: api.send(order(1)).status_code == 202, what="the memory is given back")
+def test_the_memory_for_bodies_is_bounded_and_given_back() -> None:
+    budget = Budget(100)
+    with budget.share() as first, budget.share() as second:
+        first.take(60)
+        with pytest.raises(ProblemError, match="memory") as refused:
+            second.take(41)
+        assert (refused.value.status, refused.value.headers) == (429, {"Retry-After": "1"})
+        second.take(40)
+    with budget.share() as third:
+        third.take(100)
 
 
-def busy(answer: httpx2.Response) -> httpx2.Response | None:
-    return answer if answer.status_code == 429 else None
+def test_the_memory_of_requests_that_ended_is_free(tmp_path: Path) -> None:
+    with api_of(tmp_path, **SMALL) as api:
+        bodies = [[order(number, note="x" * 1500)] for number in range(10)] + [[{"id": None, "note": "x" * 1500}]] * 10
+        assert [api.send(body).status_code for body in bodies] == [202] * 10 + [422] * 10
 
 
 def test_more_than_may_wait_is_refused_until_the_engine_took_some(tmp_path: Path) -> None:

@@ -254,16 +254,17 @@ def _rows(splitter: Splitter, body: bytes, place: int, fields: tuple[str, ...]) 
     while place < len(body):
         found = splitter.split(body, place, final=True)
         assert found is not None  # the body is whole
+        if found.fault:  # where quotes are wrong, nobody knows what the lines after it mean
+            line = body.count(b"\n", 0, place) + 1
+            raise BrokenBody(f"line {line}: {found.fault}")
         if body[place : found.end].strip(b"\r\n"):
-            yield _row(found.fields, found.fault, fields, (place, found.end))
+            yield _row(found.fields, fields, (place, found.end))
         place = found.end
 
 
-def _row(cells: list[bytes | None], fault: str, fields: tuple[str, ...], span: tuple[int, int]) -> Record:
-    if not fault and len(cells) != len(fields):
-        fault = f"{len(cells)} fields, but the header names {len(fields)}"
-    if fault:
-        return Record({}, *span, fault)
+def _row(cells: list[bytes | None], fields: tuple[str, ...], span: tuple[int, int]) -> Record:
+    if len(cells) != len(fields):
+        return Record({}, *span, f"{len(cells)} fields, but the header names {len(fields)}")
     try:
         texts = [None if cell is None else _decoded(cell) for cell in cells]
     except BrokenBody as error:

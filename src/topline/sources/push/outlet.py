@@ -13,6 +13,7 @@ from topline.sources.push.inbox import Letter, forget_answers
 
 NOWHERE = Position(0, 0)
 _STEP = 500  # requests that one transaction lets go of: writers wait no longer than for these
+_BYTES = 32 << 20  # of requests that are in memory at once
 _PAGES = 2000  # free pages that stay in the file, and pages that one step gives back
 _ANSWERS = 1000  # expired answers that one step takes out
 
@@ -81,12 +82,14 @@ class Outlet:
         return self._marks
 
     def after(self, position: Position, rows: int) -> list[Request]:
-        """The requests behind `position`, in order: as many as come to at most `rows` rows, but one at least."""
+        """The requests behind `position`, in order: as many as come to at most `rows` rows and some MB, but one at least."""
         with _failures(self._path):
             found: list[Request] = []
+            size = _BYTES
             for request in self._requests(position):
                 rows -= request.last - request.first + 1
-                if found and rows < 0:
+                size -= len(request.data)
+                if found and (rows < 0 or size < 0):
                     break
                 found.append(request)
             return found

@@ -68,7 +68,7 @@ class PushSource:
         self._opened, self._next_forget = True, 0.0
 
     def read(self, max_rows: int, timeout: float) -> SourceBatch | None:
-        """While what was given out is not let go of, it waits only for a look: so the sender soon hears that it is in the log."""
+        """While what was given out is not let go of, it waits for one look: the sender soon hears that it is in the log."""
         owed = self._marks.gone < self._at
         deadline = time.monotonic() + (min(timeout, _LOOK) if owed else timeout)
         while self._opened and (batch := self._next(max_rows)) is None:
