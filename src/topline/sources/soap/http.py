@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -165,8 +166,16 @@ def _about_certificates(reason: str) -> bool:
     return any(word in reason for word in ("CERTIFICATE", "UNKNOWN_CA", "ACCESS_DENIED", "HANDSHAKE_FAILURE"))
 
 
+@cache
+def _systems_context() -> ssl.SSLContext:
+    """With the system's authorities, which take some milliseconds to load."""
+    return ssl.create_default_context()
+
+
 def tls_context(tls: Tls, root: Path) -> ssl.SSLContext:
     """Checks certificates and names. ConfigError names the file that cannot be used."""
+    if tls == Tls():
+        return _systems_context()
     setting = "ca"
     try:
         context = ssl.create_default_context(cafile=None if tls.ca is None else str(root / tls.ca))
