@@ -149,3 +149,22 @@ def test_what_others_write_is_read_back(
     found, letters, _ = read(path, shape(tmp, max_line_bytes=1 << 20))
     assert [(row["id"], row["amount"]) for _, row in found] == rows
     assert letters == []
+
+
+def test_a_piece_that_holds_every_sign_is_read_one_by_one(tmp_path: Path) -> None:
+    """No control character is left to stand for the delimiter."""
+    signs = bytes([*range(1, 9), 11, 12, *range(14, 32), 127])
+    path = tmp_path / "signs.csv"
+    path.write_bytes(b"1||" + signs + b'\n2||"a||b"\n')
+    rows, letters, _ = read(path, shape(tmp_path, header=False, delimiter="||"))
+    assert [(row["id"], row["amount"]) for _, row in rows] == [("1", signs.decode()), ("2", "a||b")]
+    assert letters == []
+
+
+def test_delimiters_at_the_end_of_records_only_are_too_many_fields(tmp_path: Path) -> None:
+    """Which column a field too much belongs to cannot be known: the record is kept as it is."""
+    path = tmp_path / "trailing.csv"
+    path.write_bytes(b"id,amount\n1,2,\n3,4\n")
+    rows, letters, _ = read(path, shape(tmp_path))
+    assert [row["id"] for _, row in rows] == ["3"]
+    assert letters == [(2, b"1,2,\n", "3 fields, where the header names 2")]

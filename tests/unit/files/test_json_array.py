@@ -180,7 +180,7 @@ def test_memory_is_bounded(tmp_path: Path) -> None:
     assert sum(len(chunk) for chunk in reading.chunks()) == 500_000
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < 48 << 20
+    assert peak < 12 << 20
 
 
 def test_elements_are_found_by_quotes_and_brackets() -> None:
