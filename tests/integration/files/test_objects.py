@@ -166,6 +166,18 @@ def test_a_store_that_keeps_failing_is_tried_again_and_nothing_comes_twice(bucke
     assert [row[0] for row in bucket.rows] == [str(n) for n in range(20_000)]
 
 
+def test_what_lies_before_an_object_that_cannot_be_read_comes(bucket: Bucket) -> None:
+    first = bucket.put("a.csv", HEAD + "1,a\n")
+    bucket.put("b.csv", HEAD + "2,b\n")
+    bucket.store.refuse = lambda request: "403 Forbidden" if request.endswith("b.csv") else ""
+    bucket.source.open(Resume())
+    batch = bucket.source.read(10, 0.01)
+    assert batch is not None
+    assert batch.positions == {first: Position(1, 3)}
+    with pytest.raises(SourceHalted, match=r"cannot read s3://.*/in/b.csv: 403 Forbidden"):
+        bucket.source.read(10, 0.01)
+
+
 @pytest.mark.parametrize(
     ("status", "kind", "words"),
     [
