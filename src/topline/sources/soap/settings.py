@@ -165,8 +165,8 @@ class SoapSettings(PolledSettings):
     address: str | None = Field(None, description="Where to send requests, instead of the address in the WSDL.")
     import_hosts: tuple[str, ...] = Field(
         (),
-        description="Other hosts from which the WSDL's imports may be loaded. Its own host is always allowed; for a WSDL in a "
-        "file, the files beside and below it are.",
+        description="Other hosts from which the WSDL's imports may be loaded. Its own host always may; for a WSDL in a file, "
+        "other files.",
     )
     username_token: UsernameToken | None = Field(None, description="WS-Security: user name and password in the SOAP header.")
     basic: Basic | None = Field(None, description="HTTP basic authentication.")

@@ -148,7 +148,9 @@ def _is_soap(binding: Any) -> bool:
 
 
 def _reason(error: Exception) -> str:
-    return str(error).strip().split("\n")[0] or type(error).__name__
+    """zeep's own words; of an error that it did not mean, what it is."""
+    text = str(error).strip().split("\n")[0]
+    return text if text and isinstance(error, ZeepError | TypeError) else f"zeep fails with {type(error).__name__}: {text}"
 
 
 def typed(arguments: Any, schema: Any) -> Any:
