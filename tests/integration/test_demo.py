@@ -1,5 +1,6 @@
 """`topline demo`: stops by itself with equal results, and on Ctrl-C with 130 and nothing left running."""
 
+import re
 import signal
 import subprocess
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from tests.polling import until
 from tests.project import TOPLINE, TestProject
 from topline.embedded import EmbeddedPostgres
+from topline.log import LogReader
 
 
 def test_with_a_duration_it_stops_by_itself_and_proves_its_result(tmp_path: Path) -> None:
@@ -14,6 +16,8 @@ def test_with_a_duration_it_stops_by_itself_and_proves_its_result(tmp_path: Path
     assert "DIFFERS" not in shown
     assert shown.count("equal") >= 9
     assert "Top cities" in shown
+    assert re.findall(r"^(\w+): .*\d{3} new", shown, re.MULTILINE) == ["shop", "branches", "partner"]
+    assert rows(tmp_path / ".demo", "partner.entries") > 600
     assert server_of(tmp_path).pid() is None
 
 
@@ -34,6 +38,12 @@ def test_a_folder_that_is_no_demo_is_never_touched(tmp_path: Path) -> None:
     shown = TestProject(tmp_path).run("demo", "--duration", "1s", expect=2)
     assert "not an earlier demo" in shown
     assert (tmp_path / ".demo" / "mine").read_text() == "precious"
+
+
+def rows(folder: Path, table: str) -> int:
+    """How many the engine took."""
+    with LogReader.open(folder / ".topline", "sales") as log:
+        return sum(len(chunk) for chunk in log.snapshot(table))
 
 
 def server_of(folder: Path, name: str = ".demo") -> EmbeddedPostgres:
