@@ -1,11 +1,11 @@
 """One table of a SOAP service: its operation is called page by page, and its answers' rows are read."""
 
 from collections.abc import Iterator, Sequence
-from datetime import tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from topline.schema import TableSchema
 from topline.sources.base import Fault
-from topline.sources.polled import Greatest, Page, Record, begin
+from topline.sources.polled import Cursor, Greatest, Page, Record, begin, value_of
 from topline.sources.soap.answer import Answer, Reading
 from topline.sources.soap.check import check
 from topline.sources.soap.paging import Pages
@@ -37,8 +37,8 @@ class SoapFeed:
             with self._service.told(f"{self.schema.name} ({self.settings.operation})"):
                 answer = self._ask(pages.values)
                 pages.saw(answer)
-            if greatest is not None:
-                _see(greatest, answer.records, self.settings.cursor.field if self.settings.cursor else "")
+            if greatest is not None and cursor is not None:
+                _see(greatest, answer.records, cursor, self._zone)
             complete = self.settings.ordered or not pages.more
             yield Page(answer.records, greatest.text if greatest is not None and complete else None)
 
@@ -68,10 +68,15 @@ class SoapFeed:
         return self.reading.read(wsdl, operation, reply, page)
 
 
-def _see(greatest: Greatest, records: Sequence[Record], field: str) -> None:
-    """A value that is no cursor moves nothing: its row is read all the same."""
+def _see(greatest: Greatest, records: Sequence[Record], cursor: Cursor, zone: tzinfo) -> None:
+    """A value that is no cursor moves nothing, nor does a time of another day to come: a single wrong clock would hide all
+    that changes until then. Its row is read all the same."""
+    latest = datetime.now(UTC) + timedelta(days=1)
     for record in records:
+        value = record.values.get(cursor.field)
         try:
-            greatest.see(record.values.get(field))
+            found = None if value is None else value_of(value, cursor, zone)
         except ValueError:
             continue
+        if not (isinstance(found, datetime) and found > latest):
+            greatest.see(value)

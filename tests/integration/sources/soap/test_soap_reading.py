@@ -114,6 +114,13 @@ def test_an_odd_row_is_a_dead_letter_with_its_xml_as_it_came_and_its_neighbours_
     assert len(reader.letters) == 3
 
 
+def test_what_is_odd_deep_in_a_row_makes_the_row_odd(server: SoapServer, sales: SalesService) -> None:
+    deep = '<s:detail><x><y xsi:type="s:Sale"><s:id>1</s:id><s:id>2</s:id></y></x></s:detail>'
+    sales.strict, sales.rows = False, [sale("1", more=deep), sale("2", more="<s:amount><b>1</b></s:amount>"), sale("3")]
+    faults = [record.fault for record in records(feed(settings(server), schema("id", "detail", "amount")))]
+    assert faults == ["id stands there 2 times, and once is declared", "amount holds elements, and text is declared", ""]
+
+
 def test_a_letter_is_read_again_under_the_settings_of_today(server: SoapServer, sales: SalesService, tmp_path: Path) -> None:
     """The path of the key was wrong; corrected, the letter is the row, with attributes and types as in an answer."""
     sales.rows = [sale("1", more='<s:amount currency="EUR"> 1.10 </s:amount><s:tag>t</s:tag>')]
@@ -222,6 +229,17 @@ def test_a_poll_begins_where_the_last_one_ended_less_the_overlap(
     asked = [call.payload.findtext(f"{{{SALES}}}since") for call in server.calls if call.payload is not None]
     assert asked[0] is None
     assert set(asked[1:]) == {"2026-11-21T11:59:00Z"}
+
+
+def test_a_wrong_clock_does_not_hide_what_changes_later(server: SoapServer, sales: SalesService, tmp_path: Path) -> None:
+    cursor = {"field": "updated", "overlap": 0}
+    made = settings(server, one=table(arguments={"since": "{cursor}"}, cursor=cursor))
+    sales.rows = [sale("1", updated="2026-11-20T10:00:00Z"), sale("2", updated="9999-12-31T23:59:59Z"), sale("3", updated="")]
+    sales.strict = False
+    reader = Reader(made, SALE, tmp_path).to_end()
+    assert list(reader.rows) == ["1", "2", "3"]
+    sales.rows.append(sale("4", updated="2026-11-20T11:00:00Z"))
+    reader.until(lambda reader: "4" in reader.rows)
 
 
 def test_a_cursor_is_written_as_its_argument_wants_it(server: SoapServer, sales: SalesService) -> None:
