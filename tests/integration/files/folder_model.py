@@ -20,8 +20,10 @@ class Version:
 
 
 def rows_in(text: str) -> tuple[list[Row], bool]:
-    """The readable records of a file without its header, and whether all were. An empty field is NULL."""
-    fields = [line.split(",") for line in text.splitlines()]
+    """The readable records of a file without its header, and whether all were. The header may stand again. An empty field
+    is NULL.
+    """
+    fields = [line.split(",") for line in text.splitlines() if line + "\n" != HEADER]
     return [(line[0], line[1] or None) for line in fields if len(line) == 2], all(len(line) == 2 for line in fields)
 
 

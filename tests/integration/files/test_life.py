@@ -58,10 +58,10 @@ class History:
         self._rng.choice([*acts, self.remove, self.in_place])()
 
     def lines(self) -> str:
-        """Some rows, at times with an unreadable line among them, at times with the last one not ended."""
+        """Some rows, at times with an unreadable line or another header among them, at times with the last one not ended."""
         lines = [f"k{self._rng.randrange(12)},{self._value()}\n" for _ in range(self._rng.randrange(4))]
-        if self._rng.random() < 0.15:
-            lines.insert(self._rng.randrange(len(lines) + 1), "unreadable\n")
+        if self._rng.random() < 0.25:
+            lines.insert(self._rng.randrange(len(lines) + 1), self._rng.choice(["unreadable\n", HEADER]))
         text = "".join(lines)
         return text.rstrip("\n") if self._rng.random() < 0.15 else text
 

@@ -61,6 +61,26 @@ def test_what_continues_a_record_is_read_with_it(inbox: Inbox, before: str, appe
     assert inbox.rows == rows
 
 
+def test_a_header_that_is_appended_again_is_no_row(inbox: Inbox) -> None:
+    inbox.drop("a.csv", HEAD + "1,a\n")
+    inbox.read()
+    append(inbox, HEAD + "2,b\n")
+    inbox.read()
+    assert (inbox.rows, inbox.letters) == ([("1", "a"), ("2", "b")], [])
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "latin-1"])
+def test_what_is_appended_is_read_as_the_beginning_says(tmp_path: Path, encoding: str) -> None:
+    """Its byte-order mark, and the delimiter of its first line."""
+    inbox = Inbox(tmp_path, encoding="latin-1")
+    first, second = "sep=;\nid;amount\n1;é\n", "2;ü\n"
+    inbox.drop("a.csv", first.encode(encoding if encoding != "utf-8" else "utf-8-sig"))
+    inbox.read()
+    inbox.drop("a.csv", (first + second).encode(encoding if encoding != "utf-8" else "utf-8-sig"))
+    inbox.read()
+    assert (inbox.rows, inbox.letters) == ([("1", "é"), ("2", "ü")], [])
+
+
 def test_what_was_appended_is_retracted_with_the_rest(inbox: Inbox) -> None:
     inbox.drop("a.csv", HEAD + "1,a\n")
     inbox.read()

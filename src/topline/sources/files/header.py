@@ -43,9 +43,11 @@ def opened_by(source: Source, shape: FileShape) -> FileShape:
     start = before_header(data, shape.settings.comment)
     record = Splitter(shape.dialect).split(data, start, final=True)
     assert record is not None  # the end is final, so a record never goes on
-    names = names_in(record.fields, record.fault, data[start : record.end], shape)
+    raw = data[start : record.end]
+    names = names_in(record.fields, record.fault, raw, shape)
     places_of(names, shape)
-    return replace(shape, settings=shape.settings.model_copy(update={"header": names}))
+    settings = shape.settings.model_copy(update={"header": names})
+    return replace(shape, settings=settings, opening=replace(opening, header=raw))
 
 
 def names_in(fields: Sequence[bytes | None], fault: str, raw: bytes, shape: FileShape) -> tuple[str, ...]:

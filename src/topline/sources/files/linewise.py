@@ -102,7 +102,8 @@ class Linewise:
         elif self._has_header:
             return self._read_header(self._buffer[:end], final)
         else:
-            self._parser = self._csv(tuple(map(shape.field_of, shape.wanted)) if isinstance(s.header, bool) else s.header)
+            names = tuple(map(shape.field_of, shape.wanted)) if isinstance(s.header, bool) else s.header
+            self._parser = self._csv(names, shape.opening.header if shape.opening else b"")
         return 0
 
     def _read_header(self, data: bytes, final: bool) -> int:

@@ -15,13 +15,14 @@ _SEP = re.compile(rb'"?sep=([^\r\n"]{1,4})"?[ \t]*(?:\r\n|\n|\r|$)', re.IGNORECA
 class Opening:
     """`mark`: the byte-order mark; `lead`: the line `sep=;` (as records are found in); both are no records.
 
-    `delimiter`: what that line says, '' without one.
+    `delimiter`: what that line says, '' without one. `header`: the record that named the fields, where it was looked for.
     """
 
     coding: Coding
     mark: bytes = b""
     lead: bytes = b""
     delimiter: str = ""
+    header: bytes = b""
 
     @classmethod
     def of(cls, data: bytes, settings: FileTable, *, whole: bool) -> "Opening":
