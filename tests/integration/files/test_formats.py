@@ -68,7 +68,7 @@ def test_bytes_that_look_like_a_reference_are_not_taken_for_one(tmp_path: Path) 
     assert inbox.bad == [("inbox/a.csv:2", raw)]
 
 
-@pytest.mark.parametrize("head", ["id,price\n", "amount\n", '"id,amount\n', "id,amount,id\n"])
+@pytest.mark.parametrize("head", ["id,price\n", "amount\n", '"id,amount\n', "id,amount,id\n", "Id,ID,amount\n"])
 def test_a_header_that_does_not_serve_keeps_the_whole_file(tmp_path: Path, head: str) -> None:
     inbox = Inbox(tmp_path)
     text = head + "1,10\n2,20\n"
