@@ -79,6 +79,14 @@ def test_a_body_that_was_cut_off_is_no_list(body: bytes) -> None:
         read(body, {})
 
 
+@given(st.lists(st.sampled_from([GOOD, b"{broken}", b'{"id": "\xfe"}', b"NaN", b"[]"]), max_size=5), st.data())
+def test_no_body_that_was_cut_off_is_a_list(pieces: list[bytes], data: st.DataObject) -> None:
+    body = b'{"data": {"items": [' + b", ".join(pieces) + b"]}}"
+    cut = data.draw(st.integers(0, len(body) - 1))
+    with pytest.raises(Unreadable):
+        read(body[:cut], {"rows": "data.items"})
+
+
 def test_a_filter_may_choose_the_records() -> None:
     body = b'{"items": [{"id": 1, "n": 2.50}, {"id": 2, "n": 10}]}'
     (element,) = read(body, {"rows": "items[?n > `9`]"}).elements

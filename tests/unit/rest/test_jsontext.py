@@ -71,14 +71,6 @@ def test_the_pieces_of_a_list_are_its_elements(values: list[Any], others: dict[s
     assert json.loads(text[found.start : found.end]) == values
 
 
-@given(st.lists(JSON, max_size=5), LAYOUT, st.data())
-def test_a_list_that_was_cut_off_has_no_pieces(values: list[Any], layout: Any, data: st.DataObject) -> None:
-    text = json.dumps({"data": {"items": values}}, **layout)
-    cut = data.draw(st.integers(0, len(text) - 1))
-    with pytest.raises(ValueError, match=r"[a-z]"):
-        elements(text[:cut], ("data", "items"))
-
-
 @given(st.text('[]{}",:\\ ab1', max_size=40), st.sampled_from([(), ("a",), ("a", "b")]))
 def test_any_text_has_pieces_or_none(text: str, path: tuple[str, ...]) -> None:
     try:

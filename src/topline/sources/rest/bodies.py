@@ -107,13 +107,14 @@ class JsonReader:
         return _object(value, raw)
 
     def _mended(self, text: "_Text", fault: str) -> Body:
-        """The body is broken JSON. Where its list can be told by brackets, only its broken elements are lost as rows."""
+        """The body is broken JSON. Where its list can be told by brackets, and all around it is sound, only its broken elements
+        are lost as rows."""
         try:
             found = elements(text.text, self._path) if self._path is not None else None
             document = None if found is None else parse(f"{text.text[: found.start]}[]{text.text[found.end :]}")
         except ValueError:
             found = None
-        if found is None or not found.spans:
+        if found is None:
             raise Unreadable(fault)
         pieces = _Pieces(text, self._path)
         return Body([self._reparsed(text.text[start:end], pieces, n) for n, (start, end) in enumerate(found.spans)], document)

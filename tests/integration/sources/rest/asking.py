@@ -9,7 +9,7 @@ from typing import Any
 from tests.integration.sources.rest.server import App, Asked, Reply, Server
 from topline.schema import Column, TableSchema, Type
 from topline.sources.base import Context
-from topline.sources.polled import Page, PolledSource
+from topline.sources.polled import Page, PolledSource, Record
 from topline.sources.rest import Settings, create
 from topline.sources.rest.feed import RestFeed
 from topline.sources.rest.source import feeds
@@ -40,9 +40,8 @@ def listed(pages: Iterator[Page]) -> list[object]:
     return [_shown(record) for page in pages for record in page.records]
 
 
-def _shown(record: Any) -> object:
-    raw = record.raw if isinstance(record.raw, bytes) else record.raw()
-    return raw if record.fault else record.values["id"]
+def _shown(record: Record) -> object:
+    return record.original() if record.fault else record.values["id"]
 
 
 @contextmanager

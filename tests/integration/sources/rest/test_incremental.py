@@ -171,7 +171,10 @@ SYNC: dict[str, Any] = {
 
 
 def test_a_token_of_the_origin_counts_once_the_last_page_is_there() -> None:
-    bodies = ['{"items": [{"id": 1}], "next": "p"}', '{"items": [{"id": 2}], "sync": {"next": "A/+ ="}}']
+    bodies = [
+        '{"items": [{"id": 1}], "next": "p", "sync": {"next": "early"}}',
+        '{"items": [{"id": 2}], "sync": {"next": "A/+ ="}}',
+    ]
     with serving(in_turn(*map(Reply, bodies))) as server:
         assert [page.cursor for page in feed(server.url, SYNC).pages(None)] == [None, "A/+ ="]
         listed(feed(server.url, SYNC).pages("A/+ ="))

@@ -1,6 +1,7 @@
 """Answers that come slowly, broken, packed or too large: whole or not at all, and in bounded memory."""
 
 import gzip
+import time
 import tracemalloc
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -96,8 +97,10 @@ def test_silence_ends_after_the_time_for_a_byte(pieces: tuple[bytes, ...]) -> No
 def test_a_trickle_ends_after_the_time_for_all(data: bytes) -> None:
     with serving(always(Reply())) as server:
         server.app = always(Reply(wire=trickled(server, data)))
+        begun = time.monotonic()
         with pytest.raises(TransientError, match=r"timeouts\.total, 0\.6 s"):
             listed(feed(server.url, timeouts=TIMEOUTS).pages(None))
+        assert time.monotonic() - begun < 10
 
 
 def test_a_trickle_over_a_connection_that_was_used_before_ends_too() -> None:
@@ -155,19 +158,20 @@ def test_a_packed_body_that_does_not_end_is_none(coding: str, body: bytes) -> No
 
 
 @pytest.mark.parametrize(
-    ("body", "headers"),
+    ("body", "coding"),
     [
-        (b" " * 200_000, {}),
-        (gzip.compress(b" " * 200_000), {"Content-Encoding": "gzip"}),
-        (gzip.compress(gzip.compress(b" " * 200_000_000)), {"Content-Encoding": "gzip, gzip"}),
-        (b"".join(gzip.compress(b" " * 60_000) for _ in range(3)), {"Content-Encoding": "gzip"}),
+        (b" " * 2_000_000, "identity"),
+        (gzip.compress(b" " * 2_000_000), "gzip"),
+        (zlib.compress(b" " * 100_000_000), "deflate"),
+        (gzip.compress(gzip.compress(b" " * 100_000_000)), "gzip, gzip"),
+        (b"".join(gzip.compress(b" " * 600_000) for _ in range(2)), "gzip"),
     ],
 )
-def test_a_body_beyond_the_limit_stops_before_it_fills_the_memory(body: bytes, headers: dict[str, str]) -> None:
-    with serving(always(Reply(body, headers=headers))) as server:
-        asking = feed(server.url, max_body_bytes=100_000)
+def test_a_body_beyond_the_limit_stops_before_it_fills_the_memory(body: bytes, coding: str) -> None:
+    with serving(always(Reply(body, headers={"Content-Encoding": coding}))) as server:
+        asking = feed(server.url, max_body_bytes=1_000_000)
         tracemalloc.start()
-        with pytest.raises(SourceHalted, match="max_body_bytes, 100000"):
+        with pytest.raises(SourceHalted, match="max_body_bytes, 1000000"):
             listed(asking.pages(None))
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
