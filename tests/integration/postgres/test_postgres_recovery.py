@@ -11,7 +11,7 @@ from psycopg.conninfo import make_conninfo
 from tests.conftest import Postgres
 from tests.integration.postgres.conftest import CREATE_ORDERS, Shop
 from tests.integration.postgres.debian import DebianServer
-from tests.integration.postgres.replica import Replica, catch_up
+from tests.integration.postgres.replica import Replica, catch_up, follow
 from tests.polling import until
 from topline.changes import Sweep, TableChanges
 from topline.errors import SourceHalted, TransientError
@@ -422,3 +422,60 @@ def test_a_column_rewritten_in_a_table_that_nobody_changes_is_noticed(orders: Sh
         until(lambda: source.read(10, 0.05) and False)
     catch_up(source, replica)
     assert [row[2] for row in replica.table("shop.orders")] == ["11", "7", None]
+
+
+def partitioned(shop: Shop) -> None:
+    shop.run(
+        "CREATE TABLE sales (id int, day date, PRIMARY KEY (id, day)) PARTITION BY RANGE (day)",
+        "CREATE TABLE sales_1 PARTITION OF sales FOR VALUES FROM ('2026-01-01') TO ('2026-02-01')",
+        "CREATE TABLE sales_2 PARTITION OF sales FOR VALUES FROM ('2026-02-01') TO ('2026-03-01')",
+        "INSERT INTO sales VALUES (1, '2026-01-01'), (2, '2026-02-01')",
+    )
+    shop.declare("sales", {"id": Type.BIGINT, "day": Type.DATE}, ("id", "day"))
+
+
+REGROUPINGS = [
+    pytest.param("DROP TABLE sales_1", [2], id="dropped"),
+    pytest.param("ALTER TABLE sales DETACH PARTITION sales_2", [1], id="detached"),
+    pytest.param("TRUNCATE sales_1", [2], id="emptied"),
+    pytest.param(
+        "CREATE TABLE sales_3 (LIKE sales); INSERT INTO sales_3 VALUES (3, '2026-03-01'); "
+        "ALTER TABLE sales ATTACH PARTITION sales_3 FOR VALUES FROM ('2026-03-01') TO ('2026-04-01')",
+        [1, 2, 3],
+        id="attached",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "left"), REGROUPINGS)
+@pytest.mark.parametrize("while_reading", [True, False])
+def test_a_table_whose_partitions_changed_is_copied_again(
+    shop: Shop, change: str, left: list[int], while_reading: bool
+) -> None:
+    partitioned(shop)
+    source, replica = shop.caught_up(heartbeat=0.1)
+    if not while_reading:
+        source.close()
+    shop.run(change)
+    if while_reading:
+        with pytest.raises(TransientError, match="a partition was attached, detached, dropped or emptied"):
+            until(lambda: source.read(10, 0.05) and False)
+    catch_up(source, replica)
+    assert ids(replica, "shop.sales") == left
+
+
+def test_a_partition_made_later_needs_no_copy_and_its_end_is_noticed(shop: Shop) -> None:
+    partitioned(shop)
+    source, replica = shop.caught_up(heartbeat=0.1)
+    replica.batches.clear()
+    before = dict(replica.memory)
+    shop.run("CREATE TABLE sales_3 PARTITION OF sales FOR VALUES FROM ('2026-03-01') TO ('2026-04-01')")
+    follow(source, replica, lambda: replica.memory != before)
+    shop.run("INSERT INTO sales VALUES (3, '2026-03-01')")
+    shop.follow(source, replica)
+    assert ids(replica, "shop.sales") == [1, 2, 3]
+    assert copied_tables(replica) == []
+    source.close()
+    shop.run("DROP TABLE sales_3")
+    catch_up(shop.source(), replica)
+    assert ids(replica, "shop.sales") == [1, 2]

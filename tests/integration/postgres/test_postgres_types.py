@@ -4,8 +4,8 @@ import pytest
 
 from tests.integration.postgres.conftest import Shop
 from tests.integration.postgres.replica import catch_up
-from topline.schema import Type
 from topline.pgtime import days_from_civil
+from topline.schema import Type
 
 DAY = 86_400_000_000
 NOON_UTC = 1767268800000000  # 2026-01-01 12:00

@@ -7,7 +7,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from topline.sources.postgres.shapes import Shape, shape_of
+from topline.sources.postgres.shapes import Members, Shape, shape_of
 from topline.sources.postgres.tables import Target
 
 Connection = psycopg.Connection[dict[str, Any]]
@@ -44,6 +44,11 @@ SELECT c.relname AS name, i.indisprimary AS primary, i.indisreplident AS identit
 FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid
 WHERE i.indrelid = %s::int8::oid AND i.indisunique AND i.indisvalid AND i.indimmediate
   AND i.indpred IS NULL AND i.indexprs IS NULL
+"""
+_MEMBERS = """
+SELECT relid::oid::int8 || '/' || coalesce(pg_relation_filenode(relid), 0) AS member,
+       coalesce(pg_relation_size(relid), 0) = 0 AS empty
+FROM pg_partition_tree(%s::int8::oid) WHERE level > 0
 """
 _PUBLICATION = """
 SELECT p.oid::int8 AS oid, p.puballtables AS everything, pg_has_role(p.pubowner, 'USAGE') AS owned, p.pubviaroot AS via_root,
@@ -94,6 +99,7 @@ class TableFacts:
     may_read: bool
     owned: bool
     estimate: int
+    members: Members = field(default_factory=dict)
     columns: tuple[ColumnFacts, ...] = ()
     indexes: tuple[IndexFacts, ...] = ()
 
@@ -189,6 +195,11 @@ def read_columns(connection: Connection, oid: int) -> tuple[ColumnFacts, ...]:
     return tuple(ColumnFacts(**row) for row in connection.execute(_COLUMNS, {"oid": oid}))
 
 
+def read_members(connection: Connection, oid: int) -> Members:
+    """The partitions of a table, at every level."""
+    return {row["member"]: row["empty"] for row in connection.execute(_MEMBERS.encode(), [oid])}
+
+
 def _table(connection: Connection, target: Target) -> TableFacts | None:
     found = _one(connection, _TABLE, [target.namespace, target.relation])
     if found is None:
@@ -197,6 +208,7 @@ def _table(connection: Connection, target: Target) -> TableFacts | None:
     indexes = connection.execute(_INDEXES, [found["oid"]]).fetchall()
     return TableFacts(
         **found,
+        members=read_members(connection, found["oid"]),
         columns=columns,
         indexes=tuple(IndexFacts(**{**row, "columns": frozenset(row["columns"] or ())}) for row in indexes),
     )

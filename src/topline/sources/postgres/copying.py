@@ -7,10 +7,9 @@ import numpy as np
 import pyarrow as pa
 
 from topline.changes import UPSERT, Part, Position, Sweep, TableChanges
-from topline.sources.postgres.catalog import Catalog
+from topline.sources.postgres.catalog import Catalog, TableFacts
 from topline.sources.postgres.memory import Copied
 from topline.sources.postgres.opening import Plan
-from topline.sources.postgres.shapes import Shape
 from topline.sources.postgres.snapshot import Copier
 from topline.sources.postgres.tables import Target
 
@@ -30,7 +29,7 @@ class Copying:
     def __init__(self, copier: Copier, plan: Plan, lsn: int, targets: Mapping[str, Target], most: int, found: Catalog) -> None:
         self._copier, self._plan, self._lsn, self._targets, self._most = copier, plan, lsn, targets, most
         facts = {name: found.tables[name] for name in plan.pending}
-        self._begun = {name: Copied(lsn, False, *_identity(targets[name], found)) for name in plan.pending}
+        self._begun = {name: _begun(lsn, targets[name], facts[name]) for name in plan.pending}
         self.done, self.total = 0, sum(table.estimate for table in facts.values() if table)
         self.detail = ""
         self.steps = self._steps()
@@ -75,6 +74,5 @@ class Copying:
         return (Sweep(self._targets[name].schema.name, None, None, self._plan.cleared),)
 
 
-def _identity(target: Target, found: Catalog) -> tuple[int, Shape]:
-    facts = found.tables[target.name]
-    return (facts.oid, facts.shape(target)) if facts else (0, {})
+def _begun(lsn: int, target: Target, facts: TableFacts | None) -> Copied:
+    return Copied(lsn, False, facts.oid, facts.shape(target), sorted(facts.members)) if facts else Copied(lsn)

@@ -1,10 +1,10 @@
 """What the source remembers in the log, beside its position: which server it reads, and each table's copy LSN."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
-from topline.sources.postgres.shapes import Shape
+from topline.sources.postgres.shapes import Members, Shape
 
 _TABLE = "table:"
 _SERVER = "server"
@@ -13,12 +13,16 @@ _CONSISTENT = "consistent"
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """A table's copy: the LSN of its snapshot, whether all of it was handed over, the table's oid and columns' types then."""
+    """A table's copy: the LSN of its snapshot, whether all of it was handed over, the table's oid and columns' types then.
+
+    members: its partitions, also those that were made since.
+    """
 
     lsn: int = 0
     done: bool = False
     oid: int = 0
     shape: Shape = field(default_factory=dict)
+    members: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,10 @@ class Memory:
 
     def with_table(self, table: str, copied: Copied) -> "Memory":
         return replace(self, tables={**self.tables, table: copied})
+
+    def grown(self, members: Mapping[str, Members]) -> "Memory":
+        """The same, with these tables' partitions as they are now."""
+        return replace(self, tables={n: replace(c, members=sorted(members.get(n, c.members))) for n, c in self.tables.items()})
 
     def without(self, tables: set[str]) -> "Memory":
         """The same, with these tables to be copied again."""

@@ -9,7 +9,7 @@ from topline.sources.base import Resume
 from topline.sources.postgres.catalog import Catalog, SlotFacts
 from topline.sources.postgres.lsn import format_lsn
 from topline.sources.postgres.memory import Memory, Server
-from topline.sources.postgres.shapes import rewritten
+from topline.sources.postgres.shapes import regrouped, rewritten
 from topline.sources.postgres.stream import Slot, Stream
 from topline.sources.postgres.tables import Target
 
@@ -68,11 +68,14 @@ class Opening:
         tables = self._memory.tables
         found = {name: facts.oid if facts else 0 for name, facts in self._found.tables.items()}
         remade = {name for name, oid in found.items() if name in tables and (tables[name].oid != oid or self._rewritten(name))}
-        return self._memory.without(added | remade | (set(tables) - set(self._targets)))
+        members = {name: facts.members for name, facts in self._found.tables.items() if facts}
+        return self._memory.grown(members).without(added | remade | (set(tables) - set(self._targets)))
 
     def _rewritten(self, name: str) -> bool:
-        facts = self._found.tables[name]
-        return facts is not None and bool(rewritten(self._memory.tables[name].shape, facts.shape(self._targets[name])))
+        facts, copied = self._found.tables[name], self._memory.tables[name]
+        if facts is None:
+            return False
+        return bool(rewritten(copied.shape, facts.shape(self._targets[name]))) or regrouped(copied.members, facts.members)
 
     def _known_server(self, memory: Memory, server: Server) -> tuple[Memory, Position | None]:
         known = memory.server

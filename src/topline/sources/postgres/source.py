@@ -135,6 +135,9 @@ class PostgresSource:
         if was_copying and self._passed >= self._last_copy:
             self._memory = replace(self._memory, consistent=self._last_copy)
             return replace(batch, memory=self._memory.dump())
+        if self._watch is not None and self._watch.news:
+            self._memory, self._watch.news = self._memory.grown(self._watch.news), {}
+            batch = replace(batch, memory=self._memory.dump())
         return replace(batch, copying=was_copying)
 
     @property

@@ -8,8 +8,8 @@ import psycopg
 from topline.errors import SourceHalted, TransientError
 from topline.sources.postgres import catalog
 from topline.sources.postgres.connection import translated
-from topline.sources.postgres.memory import Memory
-from topline.sources.postgres.shapes import require_not_rewritten
+from topline.sources.postgres.memory import Copied, Memory
+from topline.sources.postgres.shapes import Members, require_not_regrouped, require_not_rewritten
 from topline.sources.postgres.tables import Target
 
 _IDLE_BYTES = 1 << 20  # so much log of others may pass before a message of ours moves the slot
@@ -26,6 +26,8 @@ class Watch:
         self._oids = {copied.oid: name for name, copied in memory.tables.items() if copied.done}
         self._looked = self._advanced = time.monotonic()
         self._connection: catalog.Connection | None = None
+        self._members = {name: copied.members for name, copied in memory.tables.items()}
+        self.news: dict[str, Members] = {}  # tables with partitions that were made since, for the memory
 
     def due(self) -> bool:
         return time.monotonic() - self._looked >= self._heartbeat
@@ -46,7 +48,8 @@ class Watch:
                 self._connection = catalog.connect(self._conninfo)
             self._check(catalog.read_slot(self._connection, self._slot))
             self._check_tables(catalog.read_publication(self._connection, self._publication))
-            self._check_columns(self._connection)
+            for name, target in self._targets.items():
+                self._check_table(self._connection, target, self._tables[name])
             row = self._connection.execute("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn AS lsn").fetchone()
             end = int(row["lsn"]) if row else passed
             if end - passed > _IDLE_BYTES:
@@ -69,11 +72,14 @@ class Watch:
         if missing:
             raise TransientError(f"no longer in the publication {self._publication}: {', '.join(missing)}; looking anew")
 
-    def _check_columns(self, connection: catalog.Connection) -> None:
-        for oid, name in self._oids.items():
-            if target := self._targets.get(name):
-                now = catalog.shape_of_columns(target, catalog.read_columns(connection, oid))
-                require_not_rewritten(target, self._tables[name].shape, now)
+    def _check_table(self, connection: catalog.Connection, target: Target, copied: Copied) -> None:
+        shape = catalog.shape_of_columns(target, catalog.read_columns(connection, copied.oid))
+        require_not_rewritten(target, copied.shape, shape)
+        members = catalog.read_members(connection, copied.oid)
+        require_not_regrouped(target, self._members[target.name], members)
+        if len(members) > len(self._members[target.name]):
+            self._members[target.name] = sorted(members)
+            self.news[target.name] = members
 
     def _emit(self, connection: catalog.Connection) -> None:
         try:
