@@ -76,7 +76,7 @@ class Http:
         ):
             location = response.headers.get("Location", "") if response.is_redirect else ""
             content_type = response.headers.get("Content-Type", "")
-            return Reply(response.status_code, content_type, self._body(response, url), location and urljoin(url, location))
+            return Reply(response.status_code, content_type, self._body(response, url), location and _absolute(url, location))
 
     def _body(self, response: httpx2.Response, url: str) -> bytes:
         chunks: list[bytes] = []
@@ -194,8 +194,17 @@ def same_host(url: str, other: str) -> bool:
     return one.hostname == two.hostname and two.scheme in {one.scheme, "https"}
 
 
+def _absolute(url: str, location: str) -> str:
+    try:
+        absolute = urljoin(url, location)
+        shown(absolute)
+    except ValueError:
+        raise SourceHalted(f"{shown(url)} redirects to {location[:80]!r}, which is no address") from None
+    return absolute
+
+
 def shown(url: str) -> str:
-    """A URL for people: without a query, which may hold secrets."""
+    """A URL for people: without user and query, which may hold secrets. ValueError where it is none."""
     parts = urlsplit(url)
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{parts.hostname}{port}{parts.path}"

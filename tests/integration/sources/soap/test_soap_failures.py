@@ -143,6 +143,25 @@ def test_a_redirect_is_not_followed_with_what_we_say(server: SoapServer) -> None
         records(feed(settings(server)))
 
 
+@pytest.mark.parametrize("location", ["http://[bad", "http://127.0.0.1:99999999/x"])
+def test_a_redirect_to_no_address_halts(server: SoapServer, location: str) -> None:
+    server.next_replies.append(Reply(b"", 302, {"Location": location}))
+    with pytest.raises(SourceHalted, match="which is no address"):
+        records(feed(settings(server)))
+
+
+def test_a_proxy_is_asked_where_one_is_named_and_only_then(
+    server: SoapServer, sales: SalesService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    sales.rows = [sale("1")]
+    assert len(records(feed(settings(server)))) == 1
+    server.services["http://partner.invalid/sales"] = sales
+    made = settings(server, wsdl="sales.wsdl", port="Sales11", address="http://partner.invalid/sales", proxy=server.url)
+    assert len(records(feed(made))) == 1
+
+
 ENTITIES = b'<!ENTITY a "lollollol">' + b"".join(b'<!ENTITY %c "%s">' % (98 + n, b"&%c;" % (97 + n) * 10) for n in range(9))
 
 

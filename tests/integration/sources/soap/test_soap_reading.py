@@ -16,7 +16,7 @@ from tests.integration.sources.soap.support import (
     table,
     values,
 )
-from tests.soap_server.server import SOAP_11, Reply, SoapServer, envelope
+from tests.soap_server.server import SOAP_11, Reply, SoapServer
 from tests.soap_server.services import SALES, SalesService, sale
 from topline.changes import DeadLetter
 from topline.errors import SourceHalted, TransientError
@@ -268,12 +268,33 @@ def test_a_full_list_that_is_empty_retracts_nothing(server: SoapServer, sales: S
     assert list(reader.rows) == ["1"]
 
 
-def test_a_repeating_element_in_the_middle_of_a_path_is_not_passed_over_in_silence(server: SoapServer) -> None:
-    """Where the schema cannot say (anyType), an answer that does not fit the path halts instead of giving no rows."""
-    two = "<s:detail><box><row><id>1</id></row></box><box><row><id>2</id></row></box></s:detail>"
-    whole = f"<s:ListSalesResponse><s:ListSalesResult><s:Sales>{sale('1', more=two)}</s:Sales></s:ListSalesResult>"
-    server.services["/sales"] = lambda call: envelope(call.soap, f"{whole}</s:ListSalesResponse>", f'xmlns:s="{SALES}"')
-    inside = "ListSalesResult.Sales.Sale[].detail"
+BOX = "ListSalesResult.Sales.Sale[].detail.box"
+
+
+def boxes(count: int) -> str:
+    return "<s:detail>" + "".join(f"<box><row><id>{n}</id></row></box>" for n in range(count)) + "</s:detail>"
+
+
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_one_element_and_a_list_of_one_are_the_same(server: SoapServer, sales: SalesService, count: int) -> None:
+    """Where the schema cannot say (anyType), the path does: [], [0], [*], [?...] and [1:] take a single one as a list."""
+    sales.rows = [sale("1", more=boxes(count))]
+    ids = [str(n) for n in range(count)]
+    ways = {"[].row": ids, "[*].row": ids, "[0].row": ids[:1], "[1:].row": ids[1:], "[?row.id != '0'].row": ids[1:]}
+    found = {way: [row["id"] for row in values(feed(settings(server, one=table(rows=BOX + way))))] for way in ways}
+    assert found == ways
+
+
+def test_a_path_that_does_not_fit_an_answer_is_not_passed_over_in_silence(server: SoapServer, sales: SalesService) -> None:
+    sales.rows = [sale("1", more=boxes(2))]
     with pytest.raises(SourceHalted, match=r"2 elements where row is looked up: write \[\]"):
-        records(feed(settings(server, one=table(rows=f"{inside}.box.row"))))
-    assert [row["id"] for row in values(feed(settings(server, one=table(rows=f"{inside}.box[].row"))))] == ["1", "2"]
+        records(feed(settings(server, one=table(rows=f"{BOX}.row"))))
+    with pytest.raises(SourceHalted, match=r"deep is looked up in the text '0', which holds no elements"):
+        records(feed(settings(server, one=table(rows=f"{BOX}[].row.id.deep"))))
+
+
+def test_no_field_becomes_a_float(server: SoapServer, sales: SalesService) -> None:
+    sales.rows = [sale("1", amount="1.10")]
+    made = settings(server, one=table(fields={"value": "to_number(amount)"}))
+    assert "to_number makes an inexact number" in records(feed(made))[0].fault
+    assert values(feed(settings(server, one=table(fields={"value": "join(' ', [id, amount])"}))))[0]["value"] == "1 1.10"
