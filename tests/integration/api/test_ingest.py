@@ -231,6 +231,8 @@ def test_invalid_records_are_kept_where_that_is_set_and_the_others_count(tmp_pat
                 b"<xml/>",
                 b"id,items\n5,y\r\n",
             ]
+            assert [letter.position.lo for letter in reading.letters] == [2, 4, 6]
+            assert reading.numbers == [1, 3, 5]
 
 
 def test_the_same_key_and_body_is_answered_as_before_and_counts_once(api: Api) -> None:

@@ -96,6 +96,7 @@ def source_time(project: TestProject) -> datetime:
 
 
 def test_what_is_sent_is_published_and_says_when_it_is(project: TestProject) -> None:
+    assert "no faults" in project.call("check")
     with running(project) as (_, client):
         sent = send(client, {"id": "1", "city": "Roma", "units": 2}, {"id": "2", "city": "Bari", "units": 3})
         until(lambda: client.get(sent["status"]).json()["committed"] >= sent["last"], what="it is in the log")
