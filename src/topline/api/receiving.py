@@ -63,6 +63,7 @@ async def receive(request: Request, limit: int, share: Share, check: Check | Non
     if (announced := request.headers.get("content-length", "")).isdigit() and int(announced) > limit:
         raise _too_large(limit)
     pieces: list[bytes] = []
+    digest = hashlib.sha256()
     try:
         async with asyncio.timeout(SECONDS):
             async for piece in request.stream():
@@ -70,6 +71,7 @@ async def receive(request: Request, limit: int, share: Share, check: Check | Non
                     check.update(piece)
                 plain = unpack.add(piece)
                 share.take(len(plain))
+                digest.update(plain)
                 pieces.append(plain)
     except TimeoutError:
         raise ProblemError(HTTPStatus.REQUEST_TIMEOUT, f"the body did not come within {SECONDS:.0f} s") from None
@@ -78,8 +80,7 @@ async def receive(request: Request, limit: int, share: Share, check: Check | Non
     if check is not None and (fault := check.fault()):
         raise ProblemError(HTTPStatus.UNAUTHORIZED, fault, headers={"WWW-Authenticate": "Signature"})
     unpack.end()
-    data = b"".join(pieces)
-    return Body(data, hashlib.sha256(data).digest())
+    return Body(b"".join(pieces), digest.digest())
 
 
 def _unpacker(request: Request, limit: int) -> "_Plain":

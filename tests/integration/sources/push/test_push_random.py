@@ -17,7 +17,7 @@ from topline.sources.push.bodies import NDJSON, Content
 from topline.sources.push.inbox import Once
 from topline.sources.push.refusals import InboxFull, KeyReused
 
-_TEXT = st.text(st.characters(exclude_characters="\0"), max_size=3)
+_TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=3)
 _ROW = st.tuples(st.sampled_from("abcde"), st.one_of(st.none(), _TEXT, st.just(...)))  # ...: the row goes
 _REQUEST = st.lists(_ROW, min_size=1, max_size=6)
 _STEP = st.one_of(
