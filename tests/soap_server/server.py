@@ -49,17 +49,22 @@ Service = Callable[[Call], Reply]
 
 
 class SoapServer:
-    """`services`: path -> service. `next_replies` are given out first, one a call. `calls`: what came in."""
+    """`services`: path -> service. `next_replies` are given out first, one a call. `calls`: what came in;
+    `told`: the path and headers of each document that was asked for."""
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.services: dict[str, Service] = {}
         self.documents: dict[str, bytes] = {}
         self.next_replies: deque[Reply | Service] = deque()
         self.calls: list[Call] = []
-        self.gets: list[str] = []
+        self.told: list[tuple[str, dict[str, str]]] = []
         self.released = threading.Event()  # ends what is silent or trickles
         self._context, self._port = context, 0
         self.start()
+
+    @property
+    def gets(self) -> list[str]:
+        return [path for path, _ in self.told]
 
     @property
     def url(self) -> str:
@@ -128,7 +133,7 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
     def do_GET(self) -> None:
-        self.owner.gets.append(self.path)
+        self.owner.told.append((self.path, dict(self.headers.items())))
         self._send(self.owner.get(self.path.partition("?")[0]))
 
     def do_POST(self) -> None:

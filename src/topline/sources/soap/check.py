@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 from topline.errors import SourceHalted, TransientError
 from topline.sources.base import Fault
 from topline.sources.soap.paths import Path
-from topline.sources.soap.shapes import Shape, Shapes
+from topline.sources.soap.shapes import Shape
 from topline.sources.soap.walk import Spot, walk
-from topline.sources.soap.wsdl import Operation, Wsdl
+from topline.sources.soap.wsdl import Operation
 
 if TYPE_CHECKING:
     from topline.sources.soap.feed import SoapFeed
@@ -19,7 +19,7 @@ def check(feed: "SoapFeed") -> list[Fault]:
     where = feed.schema.name
     try:
         wsdl = feed.wsdl()
-        faults = list(_in_wsdl(feed, wsdl, wsdl.operation(feed.settings.operation)))
+        faults = list(_in_wsdl(feed, wsdl.operation(feed.settings.operation)))
         if not faults:
             faults = list(_in_answer(feed))
     except (SourceHalted, TransientError) as error:
@@ -27,8 +27,8 @@ def check(feed: "SoapFeed") -> list[Fault]:
     return [Fault(where, problem, remedy) for problem, remedy in faults]
 
 
-def _in_wsdl(feed: "SoapFeed", wsdl: Wsdl, operation: Operation) -> Iterator[tuple[str, str]]:
-    for problem in argument_faults(feed.settings.arguments, operation.takes, wsdl.shapes):
+def _in_wsdl(feed: "SoapFeed", operation: Operation) -> Iterator[tuple[str, str]]:
+    for problem in argument_faults(feed.settings.arguments, operation.takes):
         yield problem, f"correct `arguments`; {operation.name} takes {_signature(operation.takes)}"
     if operation.gives is None:
         yield f"{operation.name} gives no answer", "name an operation that lists rows"
@@ -76,7 +76,7 @@ def _in_answer(feed: "SoapFeed") -> Iterator[tuple[str, str]]:
             yield f"none of the {len(read)} rows of the first answer has {name}", f"write its path in `fields`: {name}: ..."
 
 
-def argument_faults(arguments: Any, takes: Shape | None, shapes: Shapes, place: str = "") -> Iterator[str]:
+def argument_faults(arguments: Any, takes: Shape | None, place: str = "") -> Iterator[str]:
     """Names that the operation does not take, and required ones that are missing."""
     if not isinstance(arguments, Mapping) or takes is None:
         return
@@ -86,7 +86,7 @@ def argument_faults(arguments: Any, takes: Shape | None, shapes: Shapes, place: 
     grouped = any(str(name).startswith("_value_") for name in arguments)
     for name, value in arguments.items():
         if name in takes.known:
-            yield from _nested_faults(value, takes.child(name), shapes, f"{place}{name}.")
+            yield from _nested_faults(value, takes.child(name), f"{place}{name}.")
         elif takes.children is not None and name not in names and not grouped:
             yield f"there is no argument {place}{name}"
     if not grouped:
@@ -94,9 +94,9 @@ def argument_faults(arguments: Any, takes: Shape | None, shapes: Shapes, place: 
         yield from (f"the argument {place}{name} is missing" for name in required if name not in arguments)
 
 
-def _nested_faults(value: Any, shape: Shape, shapes: Shapes, place: str) -> Iterator[str]:
+def _nested_faults(value: Any, shape: Shape, place: str) -> Iterator[str]:
     for one in value if isinstance(value, list) else [value]:
-        yield from argument_faults(one, shape, shapes, place)
+        yield from argument_faults(one, shape, place)
 
 
 def _signature(takes: Shape | None) -> str:

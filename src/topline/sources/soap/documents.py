@@ -28,8 +28,8 @@ class Transport:
     def __init__(self, http: Http, settings: SoapSettings) -> None:
         self._http = http
         self._remote = "://" in settings.wsdl
-        host = urlsplit(settings.wsdl).hostname if self._remote else None
-        self._hosts = {name for name in (host, *settings.import_hosts) if name}
+        self._host = urlsplit(settings.wsdl).hostname if self._remote else None
+        self._hosts = {name for name in (self._host, *settings.import_hosts) if name}
 
     def load(self, url: str) -> bytes:
         """A WSDL or schema: from a file, or over HTTP from an allowed host. It holds no DTD."""
@@ -66,7 +66,7 @@ class Transport:
     def _fetch(self, url: str, host: str) -> bytes:
         if host not in self._hosts:
             raise SourceHalted(f"the WSDL imports {shown(url)}: if it may be loaded from there, add {host!r} to import_hosts")
-        reply = self._http.get(url)
+        reply = self._http.get(url, known=host == self._host)
         if reply.status == 200:
             return reply.body
         kind = SourceHalted if refused_status(reply.status) else TransientError

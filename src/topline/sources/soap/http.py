@@ -32,23 +32,23 @@ class Http:
     """TransientError: no connection, a timeout, a broken answer. SourceHalted: certificates, size, a redirect elsewhere."""
 
     def __init__(self, settings: SoapSettings, root: Path) -> None:
+        """ConfigError names a certificate that cannot be used."""
         self._limit, self._timeouts = settings.max_response_bytes, settings.timeouts
-        waits = settings.timeouts
-        basic = settings.basic
+        self._headers, basic, waits = settings.http_headers, settings.basic, settings.timeouts
+        self._auth = httpx2.BasicAuth(basic.username, basic.password) if basic else None
         self._client = httpx2.Client(
             verify=tls_context(settings.tls, root),
-            auth=httpx2.BasicAuth(basic.username, basic.password) if basic else None,
-            headers={"User-Agent": "topline", **settings.http_headers},
+            headers={"User-Agent": "topline"},
             timeout=httpx2.Timeout(min(waits.read, waits.total), connect=waits.connect, pool=waits.total),
             limits=httpx2.Limits(max_keepalive_connections=0),  # one that stood idle between polls would only fail
             proxy=settings.proxy,
             trust_env=False,
         )
 
-    def get(self, url: str) -> Reply:
-        """Follows redirects on the same host."""
+    def get(self, url: str, *, known: bool) -> Reply:
+        """Follows redirects on the same host. Only one that is `known` is told who we are."""
         for _ in range(_HOPS):
-            reply = self._send("GET", url, b"", {})
+            reply = self._send("GET", url, b"", self._headers if known else {}, self._auth if known else None)
             if not reply.location:
                 return reply
             if not same_host(url, reply.location):
@@ -57,7 +57,7 @@ class Http:
         raise SourceHalted(f"{shown(url)} redirects again and again")
 
     def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
-        reply = self._send("POST", url, body, headers)
+        reply = self._send("POST", url, body, {**headers, **self._headers}, self._auth)
         if reply.location:
             raise SourceHalted(f"{shown(url)} redirects to {shown(reply.location)}: if that is right, write it in `address`")
         return reply
@@ -65,14 +65,14 @@ class Http:
     def close(self) -> None:
         self._client.close()
 
-    def _send(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Reply:
+    def _send(self, method: str, url: str, body: bytes, headers: Mapping[str, str], auth: httpx2.BasicAuth | None) -> Reply:
         deadline = _Deadline(self._timeouts.total)
         extensions = {"trace": deadline.trace}
         stream = self._client.stream
         with (
             _told_apart(url, deadline),
             deadline,
-            stream(method, url, content=body, headers=headers, extensions=extensions) as response,
+            stream(method, url, content=body, headers=headers, auth=auth, extensions=extensions) as response,
         ):
             location = response.headers.get("Location", "") if response.is_redirect else ""
             content_type = response.headers.get("Content-Type", "")

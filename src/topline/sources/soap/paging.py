@@ -44,12 +44,12 @@ class Pages:
 
     def _says_more(self, answer: Answer, paging: Paging) -> bool:
         if paging.next is not None:
-            self._token = str(answer.next or "").strip()
+            self._token = _token(answer.next)
             if self._token in self._tokens:
                 raise SourceHalted(f"the token {self._token[:80]!r} came twice: the pages never end")
             self._tokens.add(self._token)
             return bool(self._token)
-        if paging.more is not None:
+        if answer.more is not None:
             return _is_true(answer.more)
         short = paging.short_page_ends and paging.size is not None and len(answer.records) < paging.size
         return bool(answer.records) and not short
@@ -61,6 +61,12 @@ class Pages:
                 "last page again; see the arguments, and `paging.more` or `paging.next`"
             )
         self._prints.add(print_)
+
+
+def _token(found: object) -> str:
+    if found is not None and not isinstance(found, str):
+        raise SourceHalted(f"paging.next leads to {str(found)[:80]!r}, which is no text")
+    return (found or "").strip()
 
 
 def _is_true(flag: object) -> bool:

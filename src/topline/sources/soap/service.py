@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from topline.errors import SourceHalted, TransientError
+from topline.errors import ConfigError, SourceHalted, TransientError
 from topline.sources.soap.http import Http
 from topline.sources.soap.settings import SoapSettings
 from topline.sources.soap.wsdl import Wsdl
@@ -49,6 +49,8 @@ class Service:
         """Errors from within say where, and hide secrets that a server sent back."""
         try:
             yield
+        except ConfigError as error:  # a certificate that could be used before
+            raise SourceHalted(str(error)) from None
         except (TransientError, SourceHalted) as error:
             raise type(error)(self._hidden(f"{where}: {error}" if where else str(error))) from None
 

@@ -63,7 +63,7 @@ class Paging(Settings):
     first: int = Field(1, ge=0, le=1, description="Number of the first page: what `{page}` begins with.")
     more: str | None = Field(
         None,
-        description="Path in the answer to the flag that another page follows (true or 1). Default: an empty page is the end.",
+        description="Path in the answer to the flag that another page follows (true or 1). Else an empty page is the end.",
     )
     next: str | None = Field(
         None, description="Path in the answer to the token of the next page: what `{token}` stands for. No token is the end."

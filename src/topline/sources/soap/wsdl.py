@@ -38,8 +38,9 @@ _ZEEP_FAULTS = (
 class Operation:
     """An operation of the port. `takes` and `gives`: shapes of its request's and its answer's element; None: it has none.
 
-    `answer` is the local name of the answer's element where it is known (document style). `wrapped`: the answer's parts stand
-    side by side in the body, which then is their element.
+    answer   local name of the answer's element where it is known (document style)
+    wrapped  the answer's parts stand side by side in the body, which then is their element
+    rpc      its answer may hold references of SOAP encoding
     """
 
     name: str

@@ -186,9 +186,10 @@ PAGED = {
     "offset": ({"offset": "{offset}", "size": "{page_size}"}, {"size": 2}),
     "token": ({"token": "{token}", "size": "2"}, {"next": "ListSalesResult.next"}),
     "more": ({"page": "{page}", "size": "2"}, {"more": "ListSalesResult.more"}),
+    "no flag": ({"page": "{page}", "size": "2"}, {"more": "ListSalesResult.Sales.Sale[0].deleted"}),
     "short": ({"page": "{page}", "size": "{page_size}"}, {"size": 2, "short_page_ends": True}),
 }
-CALLS = {"page": 4, "offset": 4, "token": 3, "more": 3, "short": 3}
+CALLS = {"page": 4, "offset": 4, "token": 3, "more": 3, "no flag": 4, "short": 3}
 
 
 @pytest.mark.parametrize("way", PAGED)
@@ -206,6 +207,7 @@ def test_pages_of_every_kind_are_read_to_their_end(server: SoapServer, sales: Sa
         ({"filter": {"branch": "{page}"}}, {}, "", "same rows as an earlier one"),
         ({"token": "{token}"}, {"next": "ListSalesResult.next"}, "<s:next>7</s:next>", "token '7' came twice"),
         ({"page": "{page}", "size": "1"}, {"more": "ListSalesResult.next"}, "", "neither true nor false"),
+        ({"token": "{token}"}, {"next": "ListSalesResult.Sales"}, "", "which is no text"),
         ({"page": "{page}", "size": "1"}, {"limit": 3}, "", "more than 3 pages"),
     ],
 )

@@ -111,6 +111,20 @@ def test_another_host_may_be_allowed(server: SoapServer) -> None:
         records(feed(made))
 
 
+def test_other_hosts_are_not_told_who_we_are(server: SoapServer) -> None:
+    """The same server by two names: what is asked of the one carries our login, what is asked of the other does not."""
+    port = server.url.rpartition(":")[2]
+    text = (WSDLS / "bare.wsdl").read_text().replace("<types>", IMPORT.format(f"http://localhost:{port}/wsdl/sales.wsdl"))
+    server.documents["/wsdl/bare.wsdl"] = text.encode()
+    login = {"basic": {"username": "ann", "password": "s3cret"}, "http_headers": {"X-Key": "k3y"}}
+    made = settings(server, wsdl=f"{server.url}/wsdl/bare.wsdl", import_hosts=["localhost"], **login)
+    with pytest.raises(SourceHalted, match="several services"):
+        records(feed(made))
+    told = {path: {"Authorization", "X-Key"} & set(headers) for path, headers in server.told}
+    assert told.pop("/wsdl/bare.wsdl") == {"Authorization", "X-Key"}
+    assert set(map(frozenset, told.values())) == {frozenset()}
+
+
 def test_a_redirect_of_the_wsdl_is_followed_on_its_host_only(server: SoapServer, sales: SalesService) -> None:
     real = server.get
     moved = {"/moved": "/wsdl/sales.wsdl", "/away": "http://elsewhere.example/x", "/round": "/round"}
