@@ -172,6 +172,7 @@ def refused(server: SoapServer) -> dict[str, bytes]:
         "DTD": b'<!DOCTYPE x SYSTEM "nowhere.dtd"><x/>',
         "DTD from the network": b'<!DOCTYPE x SYSTEM "%s/spy.dtd"><x/>' % server.url.encode(),
         "DTD in UTF-16": '<?xml version="1.0" encoding="utf-16"?><!DOCTYPE x><x/>'.encode("utf-16"),
+        "DTD in Shift-JIS": b'<?xml version="1.0" encoding="shift_jis"?><!DOCTYPE x><x/>',
         "billion laughs": dtd % (ENTITIES, b"&j;"),
         "billion laughs in an attribute": b'<!DOCTYPE x [%s]><x y="&j;"/>' % ENTITIES,
         "quadratic blowup": dtd % (b'<!ENTITY a "%s">' % (b"x" * 50_000), b"&a;" * 50_000),
@@ -185,7 +186,7 @@ def refused(server: SoapServer) -> dict[str, bytes]:
 
 
 HARMFUL = [
-    "DTD", "DTD from the network", "DTD in UTF-16", "billion laughs", "billion laughs in an attribute", "quadratic blowup",
+    "DTD", "DTD from the network", "DTD in UTF-16", "DTD in Shift-JIS", "billion laughs", "billion laughs in an attribute", "quadratic blowup",
     "external entity", "external entity from the network", "parameter entity", "huge text", "huge attribute", "too deep",
 ]  # fmt: skip
 

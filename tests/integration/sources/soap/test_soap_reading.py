@@ -233,6 +233,18 @@ def test_a_poll_begins_where_the_last_one_ended_less_the_overlap(
     assert set(asked[1:]) == {"2026-11-21T11:59:00Z"}
 
 
+@pytest.mark.parametrize(("ordered", "cursors"), [(False, [None, "12"]), (True, ["11", "12"])])
+def test_the_cursor_moves_with_the_last_page_or_with_each_where_they_are_ordered(
+    server: SoapServer, sales: SalesService, ordered: bool, cursors: list[str | None]
+) -> None:
+    sales.rows = [sale("1", updated="2026-11-20T11:00:00Z"), sale("2", updated="2026-11-20T12:00:00Z")]
+    arguments = {"since": "{cursor}", "token": "{token}", "size": "1"}
+    paging, cursor = {"next": "ListSalesResult.next"}, {"field": "updated"}
+    one = table(arguments=arguments, paging=paging, cursor=cursor, ordered=ordered)
+    pages = list(feed(settings(server, one=one)).pages(None))
+    assert [page.cursor and page.cursor[11:13] for page in pages] == cursors
+
+
 def test_a_wrong_clock_does_not_hide_what_changes_later(server: SoapServer, sales: SalesService, tmp_path: Path) -> None:
     cursor = {"field": "updated", "overlap": 0}
     made = settings(server, one=table(arguments={"since": "{cursor}"}, cursor=cursor))
