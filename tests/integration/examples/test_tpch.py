@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from examples.tpch.__main__ import main
 from examples.tpch.load import PROJECT, load, source
@@ -23,6 +24,14 @@ from topline.config import load_project
 from topline.live.start import load_plan
 
 PLACES = 3
+DBT = PROJECT.parents[1] / ".venv-dbt" / "bin" / "dbt"
+PROFILE = """
+tpch:
+  target: here
+  outputs:
+    here: {{type: postgres, host: "{host}", port: {port}, user: "{user}", password: "{password}", dbname: "{dbname}",
+            schema: topline, threads: 1}}
+"""
 SCALES = [
     pytest.param(0.01, 60, id="0.01"),
     pytest.param(0.1, 600, id="0.1", marks=[pytest.mark.long, pytest.mark.timeout(600)]),
@@ -126,6 +135,20 @@ def test_the_models_hold_their_examples_are_described_and_run_everywhere(tmp_pat
     for model in load_plan(load_project(project.folder)).models.values():
         assert model.live_only == ""
         assert set(model.column_descriptions) == set(model.schema.names), model.name
+
+
+@pytest.mark.long
+def test_dbt_builds_the_same_rows_beside_the_tables(tmp_path: Path, postgres: Postgres) -> None:
+    if not DBT.exists():
+        pytest.fail("dbt's environment is not there; run: make setup-dbt")
+    folder, dsn = copy_of_the_example(tmp_path).folder, postgres.dsn("tpch")
+    load(dsn, 0.001)
+    account = {"password": "", **conninfo_to_dict(dsn)}
+    (folder / "profiles.yml").write_text(PROFILE.format(**account))
+    command = [str(DBT), "build", "--profiles-dir", ".", "--quiet", "--vars", f"{{places: {PLACES}}}"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert published(dsn) == expected(dsn, PLACES)
 
 
 def change(refresh: Refresh, steps: int) -> None:
