@@ -2,6 +2,7 @@
 
 import itertools
 import sys
+import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -164,6 +165,34 @@ def test_a_store_that_keeps_failing_is_tried_again_and_nothing_comes_twice(bucke
     bucket.restart()
     until(lambda: bucket.commit_one() is None and bucket.source.reached_end())
     assert [row[0] for row in bucket.rows] == [str(n) for n in range(20_000)]
+
+
+def test_small_objects_that_wait_are_asked_for_together(bucket: Bucket) -> None:
+    """Each answer is held back until four are under way; every object is asked for once."""
+    for number in range(40):
+        bucket.put(f"{number}.csv", HEAD + f"{number},x\n")
+    together = threading.Barrier(4, timeout=10)
+
+    def hold(request: str) -> str:
+        if request.endswith(".csv"):
+            together.wait()
+        return ""
+
+    bucket.store.refuse = hold
+    bucket.read(max_rows=7)
+    assert sorted(bucket.rows) == sorted((str(number), "x") for number in range(40))
+    assert bucket.gets() == 40
+
+
+def test_an_object_that_is_replaced_after_it_was_asked_for_is_read_again(bucket: Bucket) -> None:
+    """It is replaced between the asking and its turn."""
+    for name in ("a", "b"):
+        bucket.put(f"{name}.csv", HEAD + f"{name},old\n")
+    bucket.source.open(Resume())
+    until(lambda: bucket.gets() == 2, what="both are asked for")
+    bucket.put("b.csv", HEAD + "b,new\n")
+    until(lambda: bucket.commit_one(max_rows=1) is None and ("b", "new") in bucket.rows)
+    assert bucket.rows == [("a", "old"), ("b", "old"), ("b", "new")]
 
 
 def test_what_lies_before_an_object_that_cannot_be_read_comes(bucket: Bucket) -> None:

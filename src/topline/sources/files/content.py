@@ -78,6 +78,9 @@ class Place(Protocol):
     def open(self) -> Opened:
         """FileNotFoundError where it is gone, TransientError where it cannot be read."""
 
+    def prepare(self) -> None:
+        """It is about to be opened: what takes time may begin."""
+
 
 @dataclass(frozen=True, slots=True)
 class LocalFile:
@@ -89,6 +92,9 @@ class LocalFile:
 
     def open(self) -> Opened:
         return _OpenFile(self.local)
+
+    def prepare(self) -> None:
+        """The operating system reads ahead."""
 
 
 class _OpenFile:

@@ -71,6 +71,7 @@ class FilesSource:
         if self._intake is not None:
             self._intake.close()
             self._intake = None
+        self._stores.close()
 
     def _watch(self, *tables: str, settle: float = 0) -> Watch:
         return Watch(self._root, {name: self._settings.tables[name] for name in tables}, settle, self._stores)

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 
 from topline.errors import ConfigError, SourceHalted, TransientError
 from topline.sources.base import Fault
+from topline.sources.files.ahead import SMALL, Ahead
 from topline.sources.files.content import Opened, OtherVersion, Place, Stat
 from topline.sources.files.found import Found
 from topline.sources.files.patterns import Pattern
@@ -54,6 +55,10 @@ class Stores:
     def __init__(self, settings: ObjectStores, root: Path) -> None:
         self._settings, self._root = settings, root
         self._clients: dict[str, Client] = {}
+        self._ahead = Ahead()
+
+    def close(self) -> None:
+        self._ahead.close()
 
     def bucket(self, url: str) -> tuple["Bucket", str]:
         """The bucket that a URL names, and the key in it. ConfigError where the settings are at fault."""
@@ -65,7 +70,7 @@ class Stores:
         name = f"{match[1]}://{match[2]}"
         if name not in self._clients:
             self._clients[name] = self._client(match[1], match[2])
-        return Bucket(name, self._clients[name]), match[3]
+        return Bucket(name, self._clients[name], self._ahead), match[3]
 
     def listing(self, table: str, url: str, settings: FileTable) -> "ObjectListing":
         bucket, path = self.bucket(url)
@@ -127,6 +132,7 @@ class Bucket:
 
     name: str
     client: "Client"
+    ahead: Ahead
 
     def listed(self, prefix: str, deep: bool) -> Iterator["ObjectMeta"]:
         """What lies below a prefix (whole parts of a key), or with it right below."""
@@ -197,10 +203,16 @@ class StoredObject:
     def open(self) -> Opened:
         return _OpenObject(self.bucket, self.key, self.stat or _stat(self.bucket.head(self.key)))
 
+    def prepare(self) -> None:
+        if self.stat is not None and 0 < self.stat.size <= SMALL:
+            again = _OpenObject(self.bucket, self.key, self.stat)
+            self.bucket.ahead.ask((self.shown, self.stat.e_tag), again.fetch)
+
 
 class _OpenObject:
     def __init__(self, bucket: Bucket, key: str, stat: Stat) -> None:
         self._bucket, self._key, self.stat = bucket, key, stat
+        self._shown = f"{bucket.name}/{key}"
         self._begin = 0  # of what is held
         self._held = memoryview(b"")
         self._place = 0  # within it
@@ -210,14 +222,15 @@ class _OpenObject:
             self._begin, self._place = self._begin + len(self._held), 0
             self._held = memoryview(b"")
             if self._begin < self.stat.size:
-                self._held = memoryview(self._fetch())
+                early = self._bucket.ahead.take((self._shown, self.stat.e_tag)) if not self._begin else None
+                self._held = memoryview(early or self.fetch())
         piece = bytes(self._held[self._place : self._place + size])
         self._place += len(piece)
         return piece
 
-    def _fetch(self) -> bytes:
+    def fetch(self) -> bytes:
         """The next range. A connection that breaks amid an answer costs that answer only: it is asked for again."""
-        shown = f"{self._bucket.name}/{self._key}"
+        shown = self._shown
         wanted = min(_RANGE, self.stat.size - self._begin)
         with self._bucket.asking(f"read {shown}"):
             for tries_left in reversed(range(_TRIES)):

@@ -2,7 +2,9 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 
+from topline.sources.files.ahead import WINDOW
 from topline.sources.files.found import Found
 
 
@@ -42,10 +44,14 @@ class Waiting:
     def line_up(self, ready: Callable[[Found], bool]) -> bool:
         """Those that are ready, in the order in which they are to be read; whether there are any."""
         self._queue.extend(sorted(filter(ready, self._news.values()), key=lambda file: file.order))
+        for file in islice(self._queue, WINDOW):
+            file.place.prepare()
         return bool(self._queue)
 
     def next(self) -> Found | None:
         """None: see `line_up`."""
+        if len(self._queue) > WINDOW:
+            self._queue[WINDOW].place.prepare()
         return self._queue.popleft() if self._queue else None
 
     @property
