@@ -186,15 +186,18 @@ class PolledSource:
         poll, now = table.poll, time.monotonic()
         assert poll is not None
         table.poll = table.drafts = None
-        table.due = now + self._settings.every
         table.state.loaded = True
-        self._waited.discard(table.name)
         if table.strangers and not table.state.letters and any(key not in table.known for key in table.strangers):
             table.state.cursor = None  # rows that the cursor passed over: list everything
         table.strangers = frozenset()
         if poll.whole and table.comparing:
             table.compare_due = now + (table.shape.settings.compare_every or 0)
             table.strangers = frozenset(key for key in poll.tally.seen if key not in table.known)
+        # What went while nobody looked is found before the table counts as read.
+        compares_next = table.comparing and table.name in self._waited and table.compare_due <= now
+        table.due = now if compares_next else now + self._settings.every
+        if not compares_next:
+            self._waited.discard(table.name)
 
     def _batch(self, table: _Table, poll: Poll, draft: Draft) -> SourceBatch | None:
         """The draft with the position and the memory that it leads to; None where nothing changed at all."""
