@@ -39,6 +39,8 @@ dialects = st.sampled_from(
         {"delimiter": "§", "encoding": "cp1252"},
         {"delimiter": "§"},
         {"comment": "#"},
+        {"short": "fill"},
+        {"short": "fill", "delimiter": "||", "escape": "\\"},
     ]
 )
 wide = st.sampled_from(["utf-16-le", "utf-16-be", "utf-32-le"])

@@ -126,6 +126,10 @@ def test_what_is_open_is_said_and_not_guessed(text: str, remark: str) -> None:
         ("id,when\n1,11/21/2026 02:05 PM\n2,1/2/2026 9:00 am\n", {"columns": {"when": {"format": "%m/%d/%Y %I:%M %p"}}}),
         ("id;n\n1;1'234.50\n2;0.5\n", {"delimiter": ";", "columns": {"n": {"thousands": "'"}}}),
         ("only\na\nb\n", {}),
+        ("id,name,later\n1,a\n2,b\n3,c,x\n4,d\n", {"short": "fill"}),
+        ('id\tname\n1\t"Moo" and so on\n2\tb\n', {"delimiter": "\t", "quote": ""}),
+        ("id,name\n## part one ##\n1,a\n2,b\n", {"comment": "#"}),
+        ("#id,name\n1,a\n2,b\n", {"columns": {"id": {"field": "#id"}}}),
     ],
 )
 def test_surprises(text: str, said: dict[str, Any]) -> None:

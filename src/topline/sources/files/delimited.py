@@ -27,13 +27,22 @@ _UNUSED = bytes([31, 30, 29, 28, *range(1, 9), 11, 12, *range(14, 28), 127])
 class Columns:
     """A record has `width` fields. `places`: where the table's columns stand among them, by name; `key`: those never NULL.
 
-    `header`: the bytes of the record that named them, which is skipped where it stands again; b"" for none.
+    `header`: the bytes of the record that named them, which is skipped where it stands again; b"" for none. `fill`: fields that
+    are missing at a record's end are NULL.
     """
 
     width: int
     places: dict[str, int]
     key: tuple[str, ...]
     header: bytes = b""
+    fill: bool = False
+
+    def filled(self, fields: list[bytes | None]) -> list[bytes | None]:
+        """ValueError where these are not the fields of a record."""
+        missing = self.width - len(fields)
+        if missing < 0 or (missing and not self.fill):
+            raise ValueError(f"{len(fields)} fields, where the header names {self.width}")
+        return [*fields, *[None] * missing]
 
 
 class CsvParser:
@@ -49,11 +58,13 @@ class CsvParser:
         lines = Lines.of(data)
         skipped = self._skipped(lines)
         plain, dialect = self._translated(lines)
-        regular = self._regular(plain, dialect, lines.lengths) & ~skipped if self._fast and dialect else lines.none()
+        missing = self._missing(plain, dialect or self._dialect)
+        regular = self._regular(plain, dialect, missing) & ~skipped if self._fast and dialect else lines.none()
+        regular &= lines.lengths < self._dialect.max_bytes
         slow, bad, stop = self._slowly(lines, np.flatnonzero(~regular & ~skipped), regular, final)
         regular[stop:] = False
         chosen = np.flatnonzero(regular)
-        rows = self._quickly(plain, chosen, dialect or self._dialect)
+        rows = self._quickly(plain, chosen, missing[chosen], dialect or self._dialect)
         merged, places = _merge(rows, chosen, *table_of(self._schema, slow))
         merged, places, keyless = self._without_key(merged, places, lines)
         found = sorted(Bad(place + line, raw, reason) for place, raw, reason in (*bad, *keyless))
@@ -80,13 +91,17 @@ class CsvParser:
             return lines, None
         return Lines.of(lines.data.replace(delimiter, unused)), replace(self._dialect, delimiter=unused)
 
-    def _regular(self, lines: Lines, dialect: Dialect, lengths: Ints) -> Mask:
-        """Which lines prove to be one whole record that pyarrow reads exactly as `quoted.Splitter` would."""
-        quotes = lines.places(dialect.quote[0]) if dialect.quote else np.empty(0, np.int64)
+    def _missing(self, lines: Lines, dialect: Dialect) -> Ints:
+        """How many fields each line has too few."""
         separators = lines.places(dialect.delimiter[0])
+        quotes = _quotes(lines, dialect)
         counts = lines.per_line(separators[~_inside(lines, separators, quotes)] if len(quotes) else separators)
-        regular: Mask = (counts == self._columns.width - 1) & (lengths < dialect.max_bytes)
-        regular &= ~_misquoted(lines, quotes, dialect)
+        return self._columns.width - 1 - counts
+
+    def _regular(self, lines: Lines, dialect: Dialect, missing: Ints) -> Mask:
+        """Which lines prove to be one whole record that pyarrow reads exactly as `quoted.Splitter` would."""
+        regular: Mask = (missing >= 0) if self._columns.fill else (missing == 0)
+        regular &= ~_misquoted(lines, _quotes(lines, dialect), dialect)
         regular &= ~lines.holding_any([0, *dialect.escape])
         returns = lines.places(RETURN)
         regular &= ~lines.holding(returns[~_followed_by_newline(lines, returns)])
@@ -139,14 +154,16 @@ class CsvParser:
         if fault:
             raise ValueError(fault)
         self._coding.decode(raw)
-        if len(fields) != self._columns.width:
-            raise ValueError(f"{len(fields)} fields, where the header names {self._columns.width}")
+        fields = self._columns.filled(fields)
         return [None if (f := fields[p]) is None else self._coding.decode(f) for p in self._columns.places.values()]
 
-    def _quickly(self, lines: Lines, chosen: Ints, dialect: Dialect) -> pa.Table:
+    def _quickly(self, lines: Lines, chosen: Ints, missing: Ints, dialect: Dialect) -> pa.Table:
         if not len(chosen):
             return self._schema.empty_table()
-        data = lines.joined(chosen)  # its line end counts: without, an empty last field takes after the quoted one before it
+        behind = [dialect.delimiter * count for count in missing.tolist()] if missing.any() else []
+        data = lines.joined(
+            chosen, behind
+        )  # its line end counts: without, an empty last field takes after the quoted one before it
         if self._coding.inner != "utf-8" and not data.isascii():
             data = data.decode(self._coding.inner).encode()
         names = [f"f{place}" for place in range(self._columns.width)]
@@ -176,8 +193,13 @@ class CsvParser:
         start = int(lines.starts[place])
         record = self._splitter.split(lines.data, start, final=True)
         assert record is not None
-        empty = [name for name in self._columns.key if record.fields[self._columns.places[name]] is None]
+        fields = self._columns.filled(record.fields)
+        empty = [name for name in self._columns.key if fields[self._columns.places[name]] is None]
         return Bad(place, lines.data[start : record.end], f"no key: {', '.join(empty)} is empty")
+
+
+def _quotes(lines: Lines, dialect: Dialect) -> Ints:
+    return lines.places(dialect.quote[0]) if dialect.quote else np.empty(0, np.int64)
 
 
 def _inside(lines: Lines, separators: Ints, quotes: Ints) -> Mask:

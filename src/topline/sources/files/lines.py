@@ -1,5 +1,6 @@
 """A piece of a file cut into lines, and questions about all its lines at once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -92,9 +93,12 @@ class Lines:
     def only(self, chosen: Mask | Ints) -> "Lines":
         return Lines(self.data, self.octets, self.starts[chosen], self.ends[chosen])
 
-    def joined(self, chosen: Ints) -> bytes:
-        """Some lines, each with a line feed."""
-        if len(chosen) == len(self.ends):
+    def joined(self, chosen: Ints, behind: Sequence[bytes] = ()) -> bytes:
+        """Some lines, each with a line feed; `behind`: what to put between a line and its line end, a text for each."""
+        if len(chosen) == len(self.ends) and not behind:
             return self.data if self.data.endswith(b"\n") else self.data + b"\n"
         pairs = zip(self.starts[chosen].tolist(), self.ends[chosen].tolist(), strict=True)
-        return b"".join([self.data[start:end] + b"\n" for start, end in pairs])
+        lines = [self.data[start:end] for start, end in pairs]
+        if not behind:
+            return b"".join([line + b"\n" for line in lines])
+        return b"".join([line.removesuffix(b"\r") + more + b"\n" for line, more in zip(lines, behind, strict=True)])

@@ -125,6 +125,10 @@ class FileTable(Settings):
         "", max_length=1, description="CSV: takes the next character as it stands, such as '\\\\'. '' for none."
     )
     comment: str = Field("", max_length=8, description="CSV: lines that begin with this are skipped, such as '#'. '' for none.")
+    short: Literal["refuse", "fill"] = Field(
+        "refuse",
+        description="CSV: a record with fewer fields than the header names: refuse it (a dead letter), or add NULLs.",
+    )
     encoding: str = Field(
         "utf-8",
         description="utf-8, utf-16-le, utf-16-be, utf-32-le, utf-32-be, or a single-byte encoding that contains ASCII, such as "

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from topline.sources.files.quoted import Dialect, Splitter
@@ -12,7 +12,7 @@ from topline.sources.files.sniff_types import guess_column
 _SEP = re.compile(r'"?sep=([^\r\n"]{1,4})"?[ \t]*(?:\r\n|\n|\r|$)', re.IGNORECASE)
 _USUAL = (",", ";", "\t", "|", "~", "^", "¦", "§", "\x1f", "\x01")
 _RUN = re.compile(r"[^\w\s\"'.,;:()\[\]/-]{2,5}")
-_RECORDS = 500
+_FEW, _RECORDS = 500, 5000
 _WIDEST = 1 << 20
 
 
@@ -40,6 +40,10 @@ class _Split:
         width = self.width
         return [record for record in self.records if len(record) == width]
 
+    def up_to(self, width: int) -> int:
+        """How many records have no more fields than that."""
+        return sum(len(record) <= width for record in self.records)
+
     @property
     def share(self) -> float:
         return len(self.regular) / len(self.records)
@@ -52,29 +56,37 @@ def guess_csv(text: str, *, cut: bool) -> CsvGuess | None:
     if "\n" not in text:
         text = text.replace("\r", "\n")
     lines = [line for line in text.split("\n")[: -1 if cut else None] if line.strip()]
-    comment = "#" if lines and lines[0].startswith("#") else ""
-    text = "\n".join(line for line in lines if not comment or not line.startswith(comment))
-    if not text:
+    if not lines:
         return None
-    best = _best(text, said[1] if said else "")
-    names, rows, header = _names(best.regular)
-    settings = _settings(best.dialect, said=bool(said)) | ({"comment": comment} if comment else {})
-    settings |= {} if header is True else {"header": header}
-    others = len(best.records) - len(best.regular)
-    remark = (f"{others} of {len(best.records)} sampled records do not have {best.width} fields",) if others else ()
+    best = _best("\n".join(lines), said[1] if said else "")
+    uncommented = _split("\n".join(line for line in lines if not line.startswith("#")), best.dialect)
+    comment = bool(uncommented.records) and uncommented.share > best.share
+    return _guess(uncommented if comment else best, {"comment": "#"} if comment else {}, said=bool(said))
+
+
+def _guess(best: _Split, comment: dict[str, Any], *, said: bool) -> CsvGuess:
+    first, width = best.records[0], best.width
+    short = len(first) > width and best.up_to(len(first)) == len(best.records) and _are_names(first, best.regular)
+    records = [[*record, *[None] * (len(first) - len(record))] for record in best.records] if short else best.regular
+    names, rows, header = _names(records)
+    settings = _settings(best.dialect, said=said) | comment | ({"short": "fill"} if short else {})
+    settings |= {} if header else {"header": False}
+    others = 0 if short else len(best.records) - len(best.regular)
+    remark = (f"{others} of {len(best.records)} sampled records do not have {width} fields",) if others else ()
     return CsvGuess(settings, names, rows, remark)
 
 
 def _best(text: str, said: str) -> _Split:
     """The dialect under which the most records have the same number of fields, and more than one."""
     delimiters = [said] if said else [*_runs(text), *(usual for usual in _USUAL if usual in text), ","]
-    splits = [_split(text, Dialect(d.encode(), b'"', b"", _WIDEST)) for d in dict.fromkeys(delimiters)]
+    splits = [_split(text, Dialect(d.encode(), b'"', b"", _WIDEST), _FEW) for d in dict.fromkeys(delimiters)]
     best = max(splits, key=lambda split: (split.width > 1, round(split.share, 1), min(split.width, 3)))
-    if '"' not in text and _quoted(best):
-        return _split(text, Dialect(best.dialect.delimiter, b"'", b"", _WIDEST))
-    if '\\"' in text:
-        escaped = _split(text, Dialect(best.dialect.delimiter, b'"', b"\\", _WIDEST))
-        return escaped if escaped.share > best.share else best
+    best = _split(text, best.dialect)
+    if '"' not in text:
+        return _split(text, replace(best.dialect, quote=b"'")) if _quoted(best) else best
+    for quote, escape in [(b'"', b"\\")] * ('\\"' in text) + [(b"", b"")]:
+        other = _split(text, Dialect(best.dialect.delimiter, quote, escape, _WIDEST))
+        best = other if other.share > best.share else best
     return best
 
 
@@ -89,10 +101,10 @@ def _quoted(split: _Split) -> bool:
     return sum(len(v) > 1 and v[0] == v[-1] == "'" for v in fields) * 20 > len(fields)
 
 
-def _split(text: str, dialect: Dialect) -> _Split:
+def _split(text: str, dialect: Dialect, most: int = _RECORDS) -> _Split:
     data, place, splitter = text.encode(), 0, Splitter(dialect)
     records: list[list[str | None]] = []
-    while place < len(data) and len(records) < _RECORDS:
+    while place < len(data) and len(records) < most:
         record = splitter.split(data, place, final=True)
         assert record is not None  # the end is final, so a record never goes on
         place = record.end
@@ -101,20 +113,23 @@ def _split(text: str, dialect: Dialect) -> _Split:
 
 
 def _names(records: Sequence[list[str | None]]) -> tuple[list[str], list[list[str | None]], bool]:
-    """The columns' names, the rows, and whether the first record names the columns: it then holds distinct words, none of them
-    a number or a time where the others of its column are."""
-    first = [value or "" for value in records[0]]
-    words = [value.strip() for value in first]
-    known = [word for word in words if word]
-    kinds = [guess_column("", "", [value]).kind for value in first]
-    if len(set(known)) == len(known) and known and set(kinds) == {"text"} and not _repeats(records):
-        return words, [*records[1:]], True
+    """The columns' names, the rows, and whether the first record names the columns."""
+    first = records[0]
+    if _are_names(first, records[1:]):
+        return [(value or "").strip() for value in first], [*records[1:]], True
     return [f"column_{place + 1}" for place in range(len(first))], [*records], False
 
 
-def _repeats(records: Sequence[list[str | None]]) -> bool:
-    """Whether a value of the first record stands again in its column, in more than a header repeated."""
-    return any(value and sum(record[place] == value for record in records[1:]) > 2 for place, value in enumerate(records[0]))
+def _are_names(record: Sequence[str | None], others: Sequence[list[str | None]]) -> bool:
+    """Distinct words, none of them a number or a time, none of them a value of its column in more than a header repeated."""
+    known = [value.strip() for value in record if value and value.strip()]
+    kinds = {guess_column("", "", [value]).kind for value in record}
+    return len(set(known)) == len(known) and bool(known) and kinds == {"text"} and not _repeats(record, others)
+
+
+def _repeats(record: Sequence[str | None], others: Sequence[list[str | None]]) -> bool:
+    columns = [[other[place] for other in others if place < len(other)] for place in range(len(record))]
+    return any(value and column.count(value) > 2 for value, column in zip(record, columns, strict=True))
 
 
 def _settings(dialect: Dialect, *, said: bool) -> dict[str, Any]:
