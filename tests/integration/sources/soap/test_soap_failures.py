@@ -186,8 +186,9 @@ def refused(server: SoapServer) -> dict[str, bytes]:
 
 
 HARMFUL = [
-    "DTD", "DTD from the network", "DTD in UTF-16", "DTD in Shift-JIS", "billion laughs", "billion laughs in an attribute", "quadratic blowup",
-    "external entity", "external entity from the network", "parameter entity", "huge text", "huge attribute", "too deep",
+    "DTD", "DTD from the network", "DTD in UTF-16", "DTD in Shift-JIS", "billion laughs", "billion laughs in an attribute",
+    "quadratic blowup", "external entity", "external entity from the network", "parameter entity", "huge text",
+    "huge attribute", "too deep",
 ]  # fmt: skip
 
 
