@@ -16,6 +16,7 @@ from zeep.exceptions import Fault, ValidationError
 
 from tests.polling import until
 from topline.embedded.partner import Book, Entry, PartnerService, book_of, stamp
+from topline.errors import StateError
 
 FULL = Entry("P1", "2026-11-21T10:00:00.250Z", "P1", "21.11.2026", "Türkiye", "Łódź", "Zoë & <Co>", "7", "花子", "1,5", "EUR")
 NOTHING = dict.fromkeys(field.name for field in fields(Entry) if field.name not in ("id", "changed_at", "state"))
@@ -186,3 +187,10 @@ def test_a_book_that_cannot_be_read_is_the_servers_fault(
     with pytest.raises(Fault, match="the book cannot be read") as caught:
         get_sales()
     assert str(caught.value.code).endswith("Server")
+
+
+def test_a_book_that_is_none_is_told_at_the_start(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"scribble" * 1000)
+    with pytest.raises(StateError, match=r"partner\.sqlite cannot be opened: file is not a database"):
+        PartnerService(path).start()

@@ -7,6 +7,8 @@ from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from topline.errors import StateError
+
 _PATIENCE = 30.0  # seconds to wait for another writer
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (
@@ -54,11 +56,13 @@ class Book:
     """One connection, for one thread at a time. The file and its folder are made where they are missing."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        self._connection.executescript(_SCHEMA)
+        """StateError where the file cannot be made or is no book."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+            self._connection.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; {_SCHEMA}")
+        except (OSError, sqlite3.Error) as error:
+            raise StateError(f"the partner's book {path} cannot be opened: {error}; removed, it is made anew, empty") from None
 
     @classmethod
     @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 
 from topline.embedded.partner.book import Book
 from topline.embedded.partner.messages import Messages, Request, RequestFault, fault, response
+from topline.errors import StateError
 
 _PATH = "/sales"
 _LONGEST = 64 << 10  # bytes of a request
@@ -25,7 +26,7 @@ class PartnerService:
         self._server: _Server | None = None
 
     def start(self) -> None:
-        """OSError where the port is taken."""
+        """OSError where the port is taken, StateError where there can be no book."""
         with Book.open(self._book):
             pass  # so that a fault of the folder shows here, not in each answer
         self._server = _Server(self._port, self._book)
@@ -98,7 +99,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.OK, self.server.answer(self.server.messages.request(self._body())))
         except RequestFault as error:
             self._send(HTTPStatus.INTERNAL_SERVER_ERROR, fault("Client", str(error)))
-        except sqlite3.Error as error:
+        except (StateError, sqlite3.Error) as error:
             self._send(HTTPStatus.INTERNAL_SERVER_ERROR, fault("Server", f"the book cannot be read: {error}"))
 
     def _body(self) -> bytes:
