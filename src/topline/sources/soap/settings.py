@@ -159,7 +159,10 @@ class SoapSettings(PolledSettings):
     """A SOAP 1.1 or 1.2 service that is asked again and again, by its WSDL."""
 
     kind: Literal["soap"] = Field("soap", description="This kind of source.")
-    wsdl: str = Field(description="The WSDL: a file, relative to the project, or an http(s) URL.")
+    wsdl: str = Field(
+        description="The WSDL: a file, relative to the project, or an http(s) URL. `embedded:NAME` is the demo's partner, whom "
+        "Topline plays itself."
+    )
     service: str | None = Field(None, description="Service of the WSDL, where it has several.")
     port: str | None = Field(None, description="Port of the service. Default: the first one for SOAP.")
     address: str | None = Field(None, description="Where to send requests, instead of the address in the WSDL.")
