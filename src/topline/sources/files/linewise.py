@@ -129,7 +129,8 @@ class Linewise:
 
     def _csv(self, names: tuple[str, ...], header: bytes = b"") -> CsvParser:
         shape = self._shape
-        columns = Columns(len(names), places_of(names, shape), shape.key, header.rstrip(b"\r\n"))
+        fill = shape.settings.short == "fill"
+        columns = Columns(len(names), places_of(names, shape), shape.key, header.rstrip(b"\r\n"), fill)
         _note_extra(shape, {name for place, name in enumerate(names) if place not in columns.places.values()}, self._name)
         comment = shape.settings.comment.encode()
         return CsvParser(columns, shape.dialect, shape.coding, comment=comment, fast=shape.fast)
