@@ -25,6 +25,17 @@ case when abs(({{ amount }}) * ({{ number }})) < 99999999999999.99995
   then cast(({{ amount }}) * ({{ number }}) as decimal(18,4)) end
 {%- endmacro %}
 
+{% macro try_rate(value) -%}
+{{ return(adapter.dispatch('try_rate')(value)) }}
+{%- endmacro %}
+
+{% macro default__try_rate(value) -%} try_cast({{ decimal_text(value) }} as decimal(18,12)) {%- endmacro %}
+{% macro postgres__try_rate(value) -%}
+case when abs(cast({{ decimal_text(value) }} as decimal)) < 999999.9999999999995
+  then cast({{ decimal_text(value) }} as decimal(18,12)) end
+{%- endmacro %}
+{% macro snowflake__try_rate(value) -%} try_to_decimal({{ decimal_text(value) }}, 18, 12) {%- endmacro %}
+
 {% macro decimal_text(value) -%}
 case when {{ text_matches(nonempty(value), decimal_pattern()) }} then {{ nonempty(value) }} end
 {%- endmacro %}

@@ -159,6 +159,27 @@ def test_try_times_of_the_greatest_amount_is_null_for_numbers_of_every_type(both
     assert both.values(f"try_times('cast(x as decimal(18,4))', '{number}')", ["99999999999999.9999", "0.5"])[0] is None
 
 
+@pytest.mark.parametrize(
+    ("rate", "expected"),
+    [
+        ("1.084512", "10845120.0000"),
+        ("0.000039312345", "393.1235"),
+        ("0.00000000000049", "0.0000"),
+        ("0.0000000000005", "0.0000"),
+        ("999999.999999999999", "10000000000000.0000"),
+        ("-999999.9999999999994", "-10000000000000.0000"),
+        ("999999.9999999999995", None),
+        ("1e6", None),
+        ("5e-6", "50.0000"),
+        ("1,08", None),
+        ("NaN", None),
+        (None, None),
+    ],
+)
+def test_a_rate_keeps_twelve_decimals(both: Both, rate: str | None, expected: str | None) -> None:
+    assert both.values("try_times('cast(10000000 as decimal(18,4))', try_rate('x'))", [rate]) == [expected]
+
+
 def test_try_decimal_takes_numbers_too(both: Both) -> None:
     assert both.values("try_decimal('cast(x as bigint)')", ["7"]) == ["7.0000"]
     assert both.values("try_decimal('cast(x as double precision)')", ["0.1", "1e-7"]) == ["0.1000", "0.0000"]

@@ -29,6 +29,7 @@ MODELS = {
     "scalars": """
         select id, {{ nonempty('x') }} as text, {{ try_decimal('x') }} as number,
             {{ try_times(try_decimal('x'), '3') }} as triple, {{ try_times(try_decimal('x'), try_decimal('x')) }} as square,
+            {{ try_times(try_decimal('x'), '1 - ' ~ try_rate('x')) }} as discounted,
             {{ sale_date('x', 'America/Sao_Paulo') }} as day, {{ to_instant('x', 'Pacific/Apia') }} as instant,
             case when {{ by_bytes('x') }} < 'a' then 'before' else 'after' end as place
         from $t""",
