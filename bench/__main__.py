@@ -7,6 +7,7 @@ import time
 
 SMALL: dict[str, tuple[str, ...]] = {
     "files": ("100000",),
+    "many_files": ("2000",),
     "capture": ("100000",),
     "dataflow": ("0.2",),
     "shipped": ("100000",),

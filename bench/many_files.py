@@ -43,9 +43,11 @@ def main() -> None:
         rows, batches = drain(reading)
         spent = time.process_time() - started
         print(f"{count:,} files of 10 rows: {count / spent:,.0f} files a CPU-second; {rows:,} rows in {batches} batches")
+        watch = reading._watch("sales")
+        watch.look()
         looks, started = 5, time.process_time()
         for _ in range(looks):
-            reading._intake._look()
+            watch.look()
         print(f"a look at {count:,} known files: {1000 * (time.process_time() - started) / looks:.1f} CPU-ms")
 
 
