@@ -123,7 +123,10 @@ def session(
         results = project.config.results
         reader = Reader(begun.results_dsn, results.schema_).open()
         stack.callback(reader.close)
-        app = create_app(reader, project.zone, intakes=intakes(begun.sources.values()))
+        taken = intakes(begun.sources.values())
+        for intake in taken:
+            stack.callback(intake.close)
+        app = create_app(reader, project.zone, intakes=taken)
         server = stack.enter_context(serve(app, project.config.api.host, project.config.api.port))
         attendant = _attendant(project, begun)
         EngineFile(os.getpid(), server.url, time.time()).write(project.state_dir)

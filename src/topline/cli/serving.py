@@ -19,7 +19,8 @@ def serve_api(folder: Path, overrides: list[str] | None, *, as_json: bool) -> in
     project = open_project(folder, overrides)
     with Stop().on_signals() as stop, databases(project) as real:
         reader = Reader(real(project.config.results.dsn), project.config.results.schema_).open()
-        app = create_app(reader, project.zone, intakes=_intakes(project))
+        taken = _intakes(project)
+        app = create_app(reader, project.zone, intakes=taken)
         with serve(app, project.config.api.host, project.config.api.port) as server:
             if as_json:
                 print_json({"url": server.url})
@@ -28,6 +29,8 @@ def serve_api(folder: Path, overrides: list[str] | None, *, as_json: bool) -> in
                 err.print(f"serving {server.url} until stopped", markup=False)
             while not stop.wait(1.0):
                 pass
+        for intake in taken:
+            intake.close()
         reader.close()
     return 130 if stop.signal == signal.SIGINT else 0
 

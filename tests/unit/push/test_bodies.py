@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -108,3 +110,10 @@ def test_content_types_are_understood(header: str, found: Content) -> None:
 def test_others_are_not(header: str) -> None:
     with pytest.raises(ValueError, match="allowed"):
         content_of(header)
+
+
+def test_the_settings_that_the_page_shows_are_settings() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "sources" / "push.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^(    sources:\n(?:     .*\n)+)", page, re.MULTILINE)
+    found = [Settings.model_validate(yaml.safe_load(text)["sources"]["web"]) for text in shown]
+    assert [len(one.tables) for one in found] == [0, 1]
