@@ -201,6 +201,14 @@ class SoapSettings(PolledSettings):
     def _file_or_url(cls, value: str) -> str:
         return checked_url(value) if "://" in value else value
 
+    @field_validator("http_headers")
+    @classmethod
+    def _written_in_ascii(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, text in value.items():
+            if not (name and name.isascii() and name.isprintable() and text.isascii() and text.isprintable()):
+                raise ValueError(f"{name}: a header is written in printable ASCII")
+        return value
+
     @model_validator(mode="after")
     def _one_authorization(self) -> "SoapSettings":
         if self.basic and any(name.lower() == "authorization" for name in self.http_headers):
@@ -222,6 +230,8 @@ def checked_url(value: str) -> str:
     if "${" in value:
         return value
     parts = urlsplit(value)
+    if parts.port == 0:
+        raise ValueError("0 is no port")
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("an http:// or https:// address is expected")
     if parts.username or parts.password:

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
-from urllib.parse import urlsplit
 
 import zeep
 from lxml import etree
@@ -16,7 +15,7 @@ from topline.errors import SourceHalted
 from topline.sources.soap.documents import Request, Transport, named
 from topline.sources.soap.headers import soap_headers
 from topline.sources.soap.http import Http, Reply
-from topline.sources.soap.settings import SoapSettings
+from topline.sources.soap.settings import SoapSettings, checked_url
 from topline.sources.soap.shapes import Shape, Shapes
 from topline.sources.soap.token import Token
 
@@ -75,8 +74,12 @@ class Wsdl:
         self.shapes = Shapes(self._client.wsdl.types)
         self._port = self._choose_port()
         self.address = settings.address or self._port.address
-        if urlsplit(self.address).scheme not in {"http", "https"}:
-            raise SourceHalted(f"the port {self._port.name} has no http address ({self.address!r}): write `address`")
+        try:
+            checked_url(self.address)
+        except ValueError as error:
+            raise SourceHalted(
+                f"the port {self._port.name} has the address {self.address!r} ({error}): write `address`"
+            ) from None
         self._proxy = ServiceProxy(self._client, self._port.binding, address=self.address)  # type: ignore[no-untyped-call]
 
     @property

@@ -150,3 +150,4 @@ def test_an_answer_that_brings_its_own_schema(server: SoapServer, rows: int) -> 
     made = settings(server, one=one, wsdl="dataset.wsdl", address=f"{server.url}/report")
     assert feed(made).check() == []
     assert values(feed(made)) == [{"id": str(n), "value": "v"} for n in range(rows)]
+    assert server.calls[0].headers["Content-Type"] == "application/soap+xml; charset=utf-8"

@@ -1,5 +1,6 @@
 """WSDLs: by file and by URL, with imports; services and ports; and what `check` finds, each with its remedy."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,13 @@ def test_another_host_may_be_allowed(server: SoapServer) -> None:
         records(feed(made))
 
 
+@pytest.mark.parametrize("address", ["", "jms:queue", "http://[::1", "http://127.0.0.1:99999/x", "http://ann:pw@127.0.0.1/x"])
+def test_an_address_of_the_wsdl_that_cannot_be_asked_halts(server: SoapServer, tmp_path: Path, address: str) -> None:
+    (tmp_path / "a.wsdl").write_text((WSDLS / "rpc.wsdl").read_text().replace("ADDRESS/encoded", address))
+    with pytest.raises(SourceHalted, match=r"the port Encoded has the address .*: write `address`"):
+        records(feed(settings(server, wsdl="a.wsdl"), root=tmp_path))
+
+
 def test_other_hosts_are_not_told_who_we_are(server: SoapServer) -> None:
     """The same server by two names: what is asked of the one carries our login, what is asked of the other does not."""
     port = server.url.rpartition(":")[2]
@@ -191,6 +199,44 @@ def test_check_needs_the_service(server: SoapServer) -> None:
     [fault] = feed(made).check()
     assert "refused" in fault.problem
     server.start()
+
+
+@pytest.mark.parametrize(
+    ("others", "problem"),
+    [
+        ({"http_headers": {"X-Key": "gr\u00fcn"}}, "X-Key: a header is written in printable ASCII"),
+        ({"http_headers": {"X-Key": "a\nInjected: b"}}, "X-Key: a header is written in printable ASCII"),
+        ({"http_headers": {"authorization": "x"}, "basic": {"username": "a", "password": "b"}}, "exclude each other"),
+        ({"address": "http://127.0.0.1:99999/"}, "address"),
+        ({"address": "http://ann:pw@127.0.0.1/"}, "do not go into an address"),
+        ({"proxy": "socks://127.0.0.1"}, "an http:// or https:// address is expected"),
+        ({"tls": {"key": "key.pem"}}, "a key goes with `certificate`"),
+        ({"one": table(paging={})}, "no argument holds {page}, {offset} or {token}"),
+        ({"one": table(arguments={"page": "{page}"})}, "{page} goes with `paging`"),
+        ({"one": table(arguments={"page": "{page}", "size": "{page_size}"}, paging={})}, "{page_size} needs `paging.size`"),
+        ({"one": table(arguments={"page": "{page}"}, paging={"next": "x"})}, "go together"),
+        ({"one": table(arguments={"page": "{page}"}, paging={"next": "x", "more": "y"})}, "write one of them"),
+        ({"one": table(arguments={"page": "{page}"}, paging={"short_page_ends": True})}, "needs `size`"),
+        ({"one": table(cursor={"field": "updated"})}, "no argument holds {cursor}"),
+        ({"one": table(arguments={"since": "{cursor}"})}, "go with `cursor`"),
+        ({"one": table(arguments={"since": "{curser}"})}, "there is no {curser}; there are {cursor}, {page}"),
+        ({"one": table(arguments={"page": "{page:%d}"}, paging={})}, "only {cursor:...} takes a pattern"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(server: SoapServer, others: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        settings(server, **others)
+
+
+def test_tables_are_declared_and_configured(server: SoapServer, tmp_path: Path) -> None:
+    made = settings(server)
+    with pytest.raises(ConfigError) as caught:
+        create(Context("partner", {"others": SALE}, tmp_path, tmp_path), made)
+    assert "tables: others is declared, but not configured" in str(caught.value)
+    assert "tables.sales: the models declare no such table" in str(caught.value)
+    wrong = settings(server, one=table(fields={"valeu": "value"}))
+    with pytest.raises(ConfigError, match=r"tables\.sales\.fields: valeu is no column; there are id, value"):
+        create(Context("partner", {"sales": SALE}, tmp_path, tmp_path), wrong)
 
 
 def test_a_project_names_each_fault_with_its_line_and_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
