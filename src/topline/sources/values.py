@@ -1,6 +1,7 @@
 """Values as an origin gives them (JSON, XML, a database driver), cast to a table's declared types or refused with a reason."""
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, tzinfo
 from decimal import Decimal, InvalidOperation
@@ -13,6 +14,8 @@ from topline.schema import MONEY_LIMIT, MONEY_SCALE, TableSchema, Type
 
 _UNIT = Decimal(1).scaleb(-MONEY_SCALE)
 _MOST_DIGITS = 1000  # a number as `9e999999` would be a megabyte written out
+# Python takes any character between the two: a date with a zone (2026-11-21+14:00) would be a time.
+_DATE_AND_TIME = re.compile(r"[0-9W-]+([Tt ].*)?", re.DOTALL)
 _TRUE, _FALSE = frozenset({"true", "t", "yes", "y", "1"}), frozenset({"false", "f", "no", "n", "0"})
 
 
@@ -163,10 +166,13 @@ def _moment(value: object) -> datetime:
         return value
     if isinstance(value, date):
         return datetime.combine(value, time())
+    written = str(value).strip()
     try:
-        return datetime.fromisoformat(str(value).strip())
+        if _DATE_AND_TIME.fullmatch(written):
+            return datetime.fromisoformat(written)
     except ValueError:
-        raise ValueError(f"{_shown(value)} is no time such as 2026-11-21T14:05:00+01:00") from None
+        pass
+    raise ValueError(f"{_shown(value)} is no time such as 2026-11-21T14:05:00+01:00")
 
 
 def _boolean(value: object, zone: tzinfo) -> bool:  # noqa: ARG001
