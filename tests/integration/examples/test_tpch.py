@@ -208,6 +208,11 @@ def a_clerk_without_a_name(connection: psycopg.Connection) -> None:
     connection.execute("UPDATE orders SET o_clerk = '' WHERE o_orderkey % 32 = 5 AND o_orderkey < 2000")
 
 
+def discounts_get_more_places(connection: psycopg.Connection) -> None:
+    connection.execute("ALTER TABLE lineitem ALTER COLUMN l_discount TYPE decimal(15,5)")
+    connection.execute("UPDATE lineitem SET l_discount = l_discount + 0.00125 WHERE l_linenumber = 3")
+
+
 def discounts_are_rounded_by_their_type(connection: psycopg.Connection) -> None:
     connection.execute("ALTER TABLE lineitem ALTER COLUMN l_discount TYPE decimal(15,1)")
 
@@ -221,5 +226,6 @@ SURPRISES = (
     a_table_is_emptied_and_filled,
     odd_numbers,
     a_clerk_without_a_name,
+    discounts_get_more_places,
     discounts_are_rounded_by_their_type,
 )

@@ -1,11 +1,11 @@
 -- One row an order, at the sum of its lines' discounted prices. reject_reason says why it is no sale (yet); NULL: it is one.
--- A price and a discount have two decimals each, so their product has four: nothing is rounded.
+-- A price and a discount have two decimals each, so their product has four: nothing is rounded. With more, each line is, once.
 
 with lines as (
 
     select
         l_orderkey,
-        {{ try_times(try_decimal('l_extendedprice'), '1 - ' ~ try_decimal('l_discount')) }} as amount
+        {{ try_times(try_decimal('l_extendedprice'), '1 - ' ~ try_rate('l_discount')) }} as amount
     from {{ source('tpch', 'lineitem') }}
 
 ),
