@@ -69,7 +69,8 @@ def rows(connection: Connection, model: ModelPlan, schema: str) -> Rows:
 
 
 def _export(log: LogReader, state: State) -> None:
-    """The current rows of every table, as the log has them: a schema for each source."""
+    """The current rows of every table, as the log has them: a schema for each source. In PostgreSQL a price is a number, as
+    in the shop itself; the log has its text."""
     with log.connect_duckdb(state.plan.tables, log.epoch) as tables, psycopg.connect(state.postgres, autocommit=True) as server:
         tables.execute(f"ATTACH '{state.duckdb}' AS out")
         for table in state.plan.tables.values():
@@ -82,6 +83,7 @@ def _export(log: LogReader, state: State) -> None:
             with server.cursor().copy(f"COPY {source}.{name} FROM STDIN".encode()) as copy:
                 for row in tables.sql(f"SELECT {_names(table)} FROM out.{source}.{name}").to_arrow_table().to_pylist():
                     copy.write_row(list(row.values()))
+        server.execute("ALTER TABLE shop.order_items ALTER unit_price TYPE numeric USING unit_price::numeric")
         tables.execute("DETACH out")
 
 

@@ -11,7 +11,7 @@ from topline import __version__
 from topline.cli.output import out, print_json
 from topline.errors import UsageError, WorkError
 
-_NOT_COPIED = (".topline", "target", "logs", "dbt_packages", "__pycache__", ".env")
+_NOT_COPIED = (".topline", "target", "logs", "dbt_packages", "*.duckdb", "__pycache__", ".env")
 
 
 def shipped_project() -> Path:
