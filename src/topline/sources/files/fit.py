@@ -56,6 +56,15 @@ class _Look:
         rows = pa.concat_tables([chunk.rows for chunk in chunks]) if chunks else self._shape.schema.arrow.empty_table()
         for name, spelling in self._shape.spellings.items():
             yield from self._spelling_faults(f"{where}.columns.{name}", spelling, rows[name].combine_chunks().drop_null())
+        yield from self._key_faults(where, rows)
+
+    def _key_faults(self, where: str, rows: pa.Table) -> Iterator[Fault]:
+        """A correction may stand below what it corrects; where most rows are lost so, the key is not one."""
+        key = list(self._shape.schema.key)
+        apart, different = (len(rows.group_by(names).aggregate([])) for names in (key, rows.column_names))
+        if apart * 2 < different:
+            problem = f"{self._file.name}: the key {', '.join(key)} tells {apart} of the first {different} rows apart"
+            yield Fault(where, problem, "of rows with one key the last counts: declare a key that rows do not share")
 
     def _spelling_faults(self, where: str, spelling: Spelling, texts: pa.Array) -> Iterator[Fault]:
         others = texts.filter(pc.invert(spelling.written(texts)))
