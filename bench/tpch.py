@@ -87,8 +87,11 @@ class Stages:
     def tell_size(self) -> None:
         plan = load_plan(load_project(self.folder))
         dataflow = Dataflow.load(plan, next((self.folder / ".topline").glob("checkpoint.*")))
-        size = sum(part.bytes for part in dataflow.state())
-        print(f"{size / dataflow.table_count('tpch.orders'):.0f} bytes of state an order, with its lines", flush=True)
+        parts, orders = sorted(dataflow.state(), key=lambda part: -part.bytes), dataflow.table_count("tpch.orders")
+        largest = ", ".join(f"{part.description} {part.bytes / orders:.0f}" for part in parts[:8])
+        print(
+            f"{sum(part.bytes for part in parts) / orders:.0f} bytes of state an order, lines too ({largest})", flush=True
+        )
         dataflow.close()
 
     def audit(self) -> None:
