@@ -103,7 +103,7 @@ seeds = st.integers(0, 1 << 32)
 
 
 @pytest.mark.parametrize("on_remove", ["keep", "retract"])
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(seed=seeds)
 def test_the_table_has_what_the_files_come_to(tmp_path_factory: pytest.TempPathFactory, on_remove: str, seed: int) -> None:
     """Read to its end after every few acts, in one process or in the next."""
@@ -125,7 +125,7 @@ def test_the_table_has_what_the_files_come_to(tmp_path_factory: pytest.TempPathF
     source.close()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(seed=seeds, on_remove=st.sampled_from(["keep", "retract"]))
 def test_whole_files_put_any_mess_right(tmp_path_factory: pytest.TempPathFactory, seed: int, on_remove: str) -> None:
     """Files change while they are read, batches are lost, processes die: then each file is written whole and clean."""

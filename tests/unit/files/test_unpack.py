@@ -71,9 +71,9 @@ def test_bytes_that_are_no_member_are_a_fault_after_what_was_sound(suffix: str) 
 
 @every
 def test_a_bomb_is_read_in_bounded_memory(suffix: str) -> None:
-    """200 MB of zeros in a file of some kilobytes."""
+    """100 MB of zeros in a file of some kilobytes."""
     zeros = bytes(1 << 20)
-    packed = PACK[suffix](zeros * 50) * 4
+    packed = PACK[suffix](zeros * 25) * 4
     unpacker, count = Unpacker(suffix, io.BytesIO(packed).read), 0
     before, tracked = pa.total_allocated_bytes(), 0
     tracemalloc.start()
@@ -82,7 +82,7 @@ def test_a_bomb_is_read_in_bounded_memory(suffix: str) -> None:
         tracked = max(tracked, pa.total_allocated_bytes() - before)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert count == 200 << 20
+    assert count == 100 << 20
     assert max(peak, tracked) < 24 << 20
 
 

@@ -1,7 +1,7 @@
 """What is remembered of each file, in the log beside its position, and the batch that carries both."""
 
 import json
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -46,7 +46,8 @@ class FileState:
         return bool(stat.e_tag) or self.mtime_ns == stat.mtime_ns
 
     def encode(self) -> bytes:
-        return json.dumps(astuple(self)).encode()
+        values = (self.generation, self.size, self.mtime_ns, self.digest, self.mark, self.way, self.end, self.first)
+        return json.dumps(values).encode()
 
     @classmethod
     def decode(cls, raw: bytes) -> "FileState":
@@ -62,7 +63,7 @@ class Draft:
     parts: list[Part] = field(default_factory=list)
     positions: dict[str, Position] = field(default_factory=dict)
     letters: list[DeadLetter] = field(default_factory=list)
-    memory: dict[str, bytes | None] = field(default_factory=dict)
+    states: dict[str, FileState | None] = field(default_factory=dict)
     newest_ns: int = 0
     weight: int = 0
 
@@ -87,17 +88,16 @@ class Draft:
         self.positions[partition] = position
 
     def remember(self, partition: str, state: FileState | None) -> None:
-        self.memory[partition] = state.encode() if state else None
+        self.states[partition] = state
         self.newest_ns = max(self.newest_ns, state.mtime_ns if state else 0)
         self.weight += 1  # so that a batch ends even where files bring no row
 
     def batch(self) -> SourceBatch | None:
-        if not (self.parts or self.letters or self.memory or self.positions):
+        if not (self.parts or self.letters or self.states or self.positions):
             return None
         time = min(_time(self.newest_ns), datetime.now(UTC)) if self.newest_ns else None
-        return SourceBatch(
-            self.source, tuple(self.parts), dict(self.positions), tuple(self.letters), dict(self.memory), time=time
-        )
+        memory = {partition: state.encode() if state else None for partition, state in self.states.items()}
+        return SourceBatch(self.source, tuple(self.parts), dict(self.positions), tuple(self.letters), memory, time=time)
 
 
 def _time(ns: int) -> datetime:
