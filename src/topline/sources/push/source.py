@@ -37,7 +37,7 @@ class PushSource:
         self.intakes = [Intake(self.name, schema, settings, inbox) for schema in tables.values()]
         self._outlet = Outlet(self._path, self.name, settings.idempotency_hours * 3600)
         self._opened = False
-        self._at = self._end = NOWHERE
+        self._at = self._end = self._given = NOWHERE  # read up to; the end at `open`; given out, and to be let go of
         self._marks = Marks()
         self._rest: deque[SourceBatch] = deque()
         self._next_forget = 0.0
@@ -63,13 +63,13 @@ class PushSource:
         self._outlet.begin_above(self._at)
         self._marks = self._outlet.marks()
         self._require_no_gap(resume)
-        self._end = self._marks.end
+        self._end, self._given = self._marks.end, NOWHERE
         self._outlet.let_go(self._at)  # acknowledged by a process that ended before it could let go
         self._opened, self._next_forget = True, 0.0
 
     def read(self, max_rows: int, timeout: float) -> SourceBatch | None:
         """While what was given out is not let go of, it waits for one look: the sender soon hears that it is in the log."""
-        owed = self._marks.gone < self._at
+        owed = self._marks.gone < self._given
         deadline = time.monotonic() + (min(timeout, _LOOK) if owed else timeout)
         while self._opened and (batch := self._next(max_rows)) is None:
             left = deadline - time.monotonic()
@@ -121,7 +121,7 @@ class PushSource:
         if not requests:
             self._at = self._marks.end
             return None
-        self._at = requests[-1].at
+        self._at = self._given = requests[-1].at
         self._rest.extend(slices(batch_of(requests, self._shape), max_rows))
         return self._rest.popleft()
 

@@ -167,6 +167,11 @@ def test_a_new_column_is_null_in_older_rows_and_nothing_that_came_meanwhile_is_l
         sent = send(client, {"id": "held", "city": "Como", "units": 4, "shop": "north"})
         until(lambda: client.get(sent["status"]).json()["committed"] >= sent["last"])
         assert "Como" not in published(project)
+    (live / "sources.yml").write_text(SOURCES + "          - {name: shop, data_type: bigint}\n")
+    with running(project):
+        assert "declare the columns as they were" in project.call("resync", "web.orders", expect=1)
+    (live / "sources.yml").write_text(SOURCES + "          - {name: shop, data_type: text}\n")
+    with running(project) as (_, client):
         assert "cannot be read anew" in project.call("resync", "web.orders")
         send(client, {"id": "after", "city": "Como", "units": 1, "shop": "north"})
         until(lambda: published(project).get("Como") == 5)
