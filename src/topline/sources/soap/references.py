@@ -1,12 +1,11 @@
 """The references of SOAP encoding (multiRef) put in place: `href="#id"` (SOAP 1.1) and `enc:ref="id"` (SOAP 1.2)."""
 
 from copy import deepcopy
-from typing import cast
 
 from lxml import etree
 
 from topline.errors import SourceHalted
-from topline.sources.soap.xml import ENCODING_12
+from topline.sources.soap.xml import ARRAY_TYPE, ENCODING_12, ITEM_TYPE, XSI_TYPE, qname
 
 _REF, _ID = f"{{{ENCODING_12}}}ref", f"{{{ENCODING_12}}}id"
 _TIMES = 10  # an answer may grow to as many times its elements: a few references among themselves could make billions
@@ -46,11 +45,12 @@ class _Places:
             self.fill(child, trail, depth + 1)
 
     def _copied(self, source: etree._Element, element: etree._Element) -> etree._Element:
-        """`element` replaced by a copy of `source` under its name, with the prefixes that types in it are written with."""
+        """`element` replaced by a copy of `source` under its name."""
         self._count += sum(1 for _ in source.iter())
         if self._count > self._most:
             raise SourceHalted(f"the answer's references multiply to more than {self._most:,} elements")
-        copy = etree.Element(element.tag, nsmap=cast("dict[str, str]", source.nsmap))
+        _qualify(source)
+        copy = etree.Element(element.tag)
         copy.text, copy.tail = source.text, element.tail
         for key, value in source.attrib.items():
             if key not in {"id", _ID}:
@@ -60,3 +60,12 @@ class _Places:
         if parent is not None:
             parent.replace(element, copy)
         return copy
+
+
+def _qualify(source: etree._Element) -> None:
+    """Types are written as `{namespace}name`: their prefixes may not be declared where the copy will stand."""
+    for element in source.iter():
+        for attribute in (XSI_TYPE, ARRAY_TYPE, ITEM_TYPE):
+            if (written := element.get(attribute)) is not None:
+                name, bracket, size = written.partition("[")
+                element.set(attribute, "{{{}}}{}".format(*qname(name, element)) + bracket + size)

@@ -11,12 +11,8 @@ from zeep.xsd.elements.indicators import Group, OrderIndicator
 from zeep.xsd.types.builtins import String, Token
 from zeep.xsd.types.collection import UnionType
 
-from topline.sources.soap.xml import ENCODING_11, ENCODING_12, XSI, qname
+from topline.sources.soap.xml import ARRAY_SIZE, ARRAY_TYPE, ENCODING_11, ENCODING_12, ITEM_TYPE, XSI_TYPE, qname
 
-_XSI_TYPE = f"{{{XSI}}}type"
-_ARRAY_TYPE = f"{{{ENCODING_11}}}arrayType"
-_ITEM_TYPE = f"{{{ENCODING_12}}}itemType"
-_ARRAY_SIZE = f"{{{ENCODING_12}}}arraySize"
 _ARRAYS = frozenset({(ENCODING_11, "Array"), (ENCODING_12, "Array")})
 
 
@@ -80,7 +76,7 @@ class Shape:
         """A SOAP-ENC array: the shape of its items."""
         if isinstance(self._type, xsd.ComplexType):
             for _, attribute in self._type.attributes:
-                if attribute.qname is not None and attribute.qname.text == _ARRAY_TYPE:
+                if attribute.qname is not None and attribute.qname.text == ARRAY_TYPE:
                     declared = getattr(attribute.array_type, "array_type", None) or attribute.array_type
                     return self._shapes.of(declared) if declared is not None else self._shapes.anything
         return None
@@ -169,16 +165,16 @@ class Shapes:
 
     def actual(self, element: etree._Element, declared: Shape) -> Shape:
         """By the element's own xsi:type, where it has one that is known."""
-        if (text := element.get(_XSI_TYPE)) is None:
+        if (text := element.get(XSI_TYPE)) is None:
             return declared
         return self.named(qname(str(text), element)) or declared
 
     def items_of(self, element: etree._Element, shape: Shape) -> Shape | None:
         """The shape of an encoded array's items (SOAP 1.1 section 5.4.2, SOAP 1.2 part 2 section 3.3); None: it is no array."""
-        named = element.get(_ARRAY_TYPE) or element.get(_ITEM_TYPE)
+        named = element.get(ARRAY_TYPE) or element.get(ITEM_TYPE)
         if named is not None:
             return self.named(qname(str(named).partition("[")[0], element)) or self.anything
-        typed = element.get(_XSI_TYPE)
-        if element.get(_ARRAY_SIZE) is not None or (typed is not None and qname(str(typed), element) in _ARRAYS):
+        typed = element.get(XSI_TYPE)
+        if element.get(ARRAY_SIZE) is not None or (typed is not None and qname(str(typed), element) in _ARRAYS):
             return self.anything
         return shape.array_of

@@ -6,9 +6,8 @@ from typing import Any
 from lxml import etree
 
 from topline.sources.soap.shapes import Shape, Shapes
-from topline.sources.soap.xml import ENCODING_11, ENCODING_12, SOAP_11, SOAP_12, XSI, local
+from topline.sources.soap.xml import ENCODING_11, ENCODING_12, SOAP_11, SOAP_12, XSI, XSI_NIL, local
 
-_NIL = f"{{{XSI}}}nil"
 _NOT_CONTENT = (f"{{{XSI}}}", f"{{{ENCODING_11}}}", f"{{{ENCODING_12}}}", f"{{{SOAP_11}}}", f"{{{SOAP_12}}}")
 
 
@@ -34,7 +33,7 @@ class Tree:
         """The element as a value. `declared`: the shape that the schema gives it."""
         shape, items = declared, declared.array_of
         if element.attrib:
-            if element.get(_NIL) in {"true", "1"}:
+            if element.get(XSI_NIL) in {"true", "1"}:
                 return None
             shape = self.shapes.actual(element, declared)
             items = self.shapes.items_of(element, shape)

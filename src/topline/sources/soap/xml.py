@@ -11,6 +11,9 @@ ENCODING_12 = "http://www.w3.org/2003/05/soap-encoding"
 XSI = "http://www.w3.org/2001/XMLSchema-instance"
 XSD = "http://www.w3.org/2001/XMLSchema"
 
+XSI_NIL, XSI_TYPE = f"{{{XSI}}}nil", f"{{{XSI}}}type"
+ARRAY_TYPE, ITEM_TYPE, ARRAY_SIZE = f"{{{ENCODING_11}}}arrayType", f"{{{ENCODING_12}}}itemType", f"{{{ENCODING_12}}}arraySize"
+
 
 class Refused(Exception):  # noqa: N818 - says what the document is
     """XML that may do harm: a DTD, entities, a node that is too large or too deep."""
@@ -74,6 +77,10 @@ def local(tag: str) -> str:
 
 
 def qname(text: str, element: etree._Element) -> tuple[str, str]:
-    """Namespace ('' for none) and local name of a QName in a text, by the prefixes that hold in `element`."""
+    """Namespace ('' for none) and local name of a QName in a text, by the prefixes that hold in `element`; or of
+    `{namespace}name`, which needs none."""
+    if text.startswith("{"):
+        namespace, _, name = text[1:].partition("}")
+        return namespace, name
     prefix, _, name = text.strip().rpartition(":")
     return element.nsmap.get(prefix or None) or "", name

@@ -60,6 +60,10 @@ ENCODED = {
         <multiRef id="two" enc:root="0" xsi:type="q:Item" xmlns:q="urn:example:items">{SECOND}</multiRef>
         <multiRef id="one" enc:root="0"><id>1</id><value href="#text"/><amount>1.10</amount></multiRef>
         <multiRef id="text" xsi:type="xsd:string">a</multiRef>""",
+    "by reference, to types of their own": f"""<i:listResponse><return enc:arrayType="xsd:anyType[2]">
+        <item href="#one"/><item href="#two"/></return></i:listResponse>
+        <multiRef id="two" xsi:type="q:Item" xmlns:q="urn:example:items">{SECOND}</multiRef>
+        <multiRef id="one" xsi:type="q:Item" xmlns:q="urn:example:items">{FIRST.replace("1.10", " 1.10 ")}</multiRef>""",
     "typed elements": f"""<i:listResponse><return enc:arrayType="xsd:anyType[2]">
         <i:Item xsi:type="i:Item">{FIRST}</i:Item><i:Item xsi:type="i:Item">{SECOND}</i:Item></return></i:listResponse>""",
 }

@@ -21,6 +21,7 @@ from tests.soap_server.services import SALES, SalesService, sale
 from topline.changes import DeadLetter
 from topline.errors import SourceHalted, TransientError
 from topline.schema import Type
+from topline.sources.soap.xml import XSI
 
 
 def test_values_keep_their_text_exactly(server: SoapServer, sales: SalesService) -> None:
@@ -110,6 +111,8 @@ def test_an_odd_row_is_a_dead_letter_with_its_xml_as_it_came_and_its_neighbours_
     assert reader.letters[0].raw == spelled.encode()
     assert "id stands there 2 times" in reader.letters[0].reason
     assert reader.letters[0].locator == "record 2"
+    assert reader.letters[1].raw == f'<s:Sale xmlns:xsi="{XSI}" xmlns:s="{SALES}" xsi:nil="true"/>'.encode()
+    assert reader.letters[2].raw == f'<s:Sale xmlns:s="{SALES}"/>'.encode()
     assert "no key" in reader.letters[2].reason
     assert len(reader.letters) == 3
 
@@ -224,13 +227,13 @@ def test_a_poll_begins_where_the_last_one_ended_less_the_overlap(
 ) -> None:
     arguments = {"since": "{cursor}"}
     made = settings(server, one=table(arguments=arguments, cursor={"field": "updated", "overlap": 60}))
-    sales.rows = [sale("1", "a", updated="2026-11-21T12:00:00Z"), sale("2", "b", updated="2026-11-21T10:00:00+02:00")]
+    sales.rows = [sale("1", "a", updated="2026-11-21T12:00:00.1234567Z"), sale("2", "b", updated="2026-11-21T10:00:00+02:00")]
     reader = Reader(made, SALE, tmp_path).to_end()
     sales.rows.append(sale("3", "late", updated="2026-11-21T11:59:30Z"))
     reader.until(lambda reader: len(reader.rows) == 3)
     asked = [call.payload.findtext(f"{{{SALES}}}since") for call in server.calls if call.payload is not None]
     assert asked[0] is None
-    assert set(asked[1:]) == {"2026-11-21T11:59:00Z"}
+    assert set(asked[1:]) == {"2026-11-21T11:59:00.123456Z"}
 
 
 @pytest.mark.parametrize(("ordered", "cursors"), [(False, [None, "12"]), (True, ["11", "12"])])
@@ -264,6 +267,18 @@ def test_a_cursor_is_written_as_its_argument_wants_it(server: SoapServer, sales:
     records(feed(made))
     asked = [call.payload.findtext(f".//{{{SALES}}}branch") for call in server.calls if call.payload is not None]
     assert asked == ["changed after 02.07.2026 00:30 local", "changed after the beginning local"]
+
+
+def test_a_cursor_may_be_a_number(server: SoapServer, sales: SalesService) -> None:
+    cursor = {"field": "amount", "type": "number", "overlap": 0.5}
+    made = settings(server, one=table(arguments={"filter": {"branch": "{cursor}"}}, cursor=cursor, fields={"value": "id"}))
+    sales.rows = [sale("1", amount="9.5"), sale("2", amount="1e2"), sale("3", amount="10")]
+    sales.strict = False
+    [page] = feed(made).pages(None)
+    assert page.cursor == "100"
+    records(feed(made), since=page.cursor)
+    assert server.calls[1].payload is not None
+    assert server.calls[1].payload.findtext(f".//{{{SALES}}}branch") == "99.5"
 
 
 def test_deletions_by_flag_and_by_a_full_list(server: SoapServer, sales: SalesService, tmp_path: Path) -> None:
