@@ -63,7 +63,7 @@ class SoapFeed:
     def _ask(self, values: Values) -> Answer:
         wsdl = self.wsdl()
         operation = wsdl.operation(self.settings.operation)
-        reply = wsdl.call(operation.name, fill(self.settings.arguments, values, self._zone))
+        reply = wsdl.call(operation.name, fill(self.settings.arguments, values, self._zone) or {})
         page = f"page {values['page']}, " if self.settings.paging else ""
         return self.reading.read(wsdl, operation, reply, page)
 

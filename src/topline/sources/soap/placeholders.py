@@ -40,15 +40,18 @@ def _texts(arguments: Any) -> Iterator[str]:
 
 def fill(arguments: Any, values: Values, zone: tzinfo) -> Any:
     """`arguments` with their placeholders filled in. One that has no value yet (None: no cursor before the first poll) leaves
-    out the argument that it stands in. `zone`: in which a formatted cursor is written."""
+    out the argument that it stands in, and what then holds nothing: the result is None where nothing is left. `zone`: in which
+    a formatted cursor is written."""
     match arguments:
         case str():
             return _fill_text(arguments, values, zone)
         case dict():
             filled = ((name, value, fill(value, values, zone)) for name, value in arguments.items())
-            return {name: full for name, value, full in filled if full is not None or value is None}
+            result = {name: full for name, value, full in filled if full is not None or value is None}
+            return result if result or not arguments else None
         case list() | tuple():
-            return [full for value in arguments if (full := fill(value, values, zone)) is not None or value is None]
+            items = [full for value in arguments if (full := fill(value, values, zone)) is not None or value is None]
+            return items if items or not arguments else None
     return arguments
 
 
