@@ -6,7 +6,7 @@ import pytest
 
 from tests.integration.sources.soap.support import feed, raw, records, schema, settings, table, values
 from tests.soap_server.server import SOAP_11, SOAP_12, SoapServer, envelope
-from tests.soap_server.services import ItemsService, LedgerService, SalesService, sale
+from tests.soap_server.services import SALES, ItemsService, LedgerService, SalesService, sale
 from topline.errors import SourceHalted
 
 ITEM = schema("id", "value", "amount")
@@ -128,6 +128,14 @@ def test_soap_headers_declared_and_free(server: SoapServer, sales: SalesService)
     assert header is not None
     assert header.findtext("{urn:example:sales}Caller/{urn:example:sales}key") == "k&1"
     assert [child.text for child in header.iterfind("{urn:free}Trace/*")] == ["7", "a", "b", "true"]
+
+
+def test_a_soap_header_that_only_the_schema_declares_is_written_by_it(server: SoapServer, sales: SalesService) -> None:
+    made = settings(server, port="Sales12", soap_headers={f"{{{SALES}}}Caller": {"key": "k", "name": "n"}})
+    records(feed(made))
+    header = server.calls[0].header
+    assert header is not None
+    assert [child.text for child in header.iterfind(f"{{{SALES}}}Caller/*")] == ["n", "k"]
 
 
 def test_an_unknown_soap_header_says_which_there_are(server: SoapServer, sales: SalesService) -> None:
