@@ -208,6 +208,12 @@ def a_clerk_without_a_name(connection: psycopg.Connection) -> None:
     connection.execute("UPDATE orders SET o_clerk = '' WHERE o_orderkey % 32 = 5 AND o_orderkey < 2000")
 
 
+def days_of_no_calendar(connection: psycopg.Connection) -> None:
+    days = ("infinity", "-infinity", "0044-03-15 BC", "9999-12-31", "2999-12-31", "1900-01-01")
+    for number, day in enumerate(days, 801):
+        connection.execute("UPDATE orders SET o_orderdate = %s WHERE o_orderkey = %s", [day, order_key(number)])
+
+
 def discounts_get_more_places(connection: psycopg.Connection) -> None:
     connection.execute("ALTER TABLE lineitem ALTER COLUMN l_discount TYPE decimal(15,5)")
     connection.execute("UPDATE lineitem SET l_discount = l_discount + 0.00125 WHERE l_linenumber = 3")
@@ -226,6 +232,7 @@ SURPRISES = (
     a_table_is_emptied_and_filled,
     odd_numbers,
     a_clerk_without_a_name,
+    days_of_no_calendar,
     discounts_get_more_places,
     discounts_are_rounded_by_their_type,
 )

@@ -22,7 +22,9 @@ LEFT JOIN line_totals t ON t.l_orderkey = o.o_orderkey;
 
 CREATE TEMP TABLE sold AS
 SELECT o_orderdate AS date, trim(r_name) AS region, trim(n_name) AS city, trim(o_clerk) COLLATE "C" AS clerk, amount
-FROM placed WHERE n_name IS NOT NULL AND amount IS NOT NULL AND NOT broken AND trim(o_clerk) <> '';
+FROM placed
+WHERE n_name IS NOT NULL AND amount IS NOT NULL AND NOT broken AND trim(o_clerk) <> ''
+    AND o_orderdate >= '1900-01-01' AND o_orderdate < '3000-01-01';
 """
 _EXPECTED = {
     "top_sales_by_city": """
@@ -47,11 +49,14 @@ _EXPECTED = {
         WHERE place <= {places}""",
     "rejected_sales": """
         SELECT 'tpch', 'orders', o_orderkey::text,
-            CASE WHEN c_custkey IS NULL THEN 'customer not known' WHEN n_name IS NULL THEN 'nation missing'
-                WHEN trim(o_clerk) = '' THEN 'clerk missing' WHEN l_orderkey IS NULL THEN 'lines missing'
-                ELSE 'price or discount missing, not a number, or too large' END,
+            CASE WHEN c_custkey IS NULL THEN 'customer not known' WHEN l_orderkey IS NULL THEN 'lines missing'
+                WHEN broken THEN 'price or discount missing, not a number, or too large'
+                WHEN NOT o_orderdate BETWEEN '1900-01-01' AND '2999-12-31' THEN 'date not from 1900 to 2999'
+                WHEN n_name IS NULL THEN 'city missing' ELSE 'salesman missing' END,
             'o_orderkey=' || o_orderkey || ' o_custkey=' || o_custkey || ' o_clerk=' || trim(o_clerk)
-        FROM placed WHERE n_name IS NULL OR amount IS NULL OR broken OR trim(o_clerk) = ''""",
+        FROM placed
+        WHERE n_name IS NULL OR amount IS NULL OR broken OR trim(o_clerk) = ''
+            OR NOT o_orderdate BETWEEN '1900-01-01' AND '2999-12-31'""",
 }
 
 

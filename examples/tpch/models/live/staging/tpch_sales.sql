@@ -36,15 +36,17 @@ customers as (
 orders as (
 
     select
-        o.o_orderkey,
-        o.o_custkey,
-        o.o_orderdate,
-        {{ nonempty('o.o_clerk') }} as clerk,
-        c.c_custkey as known_customer,
+        o.o_orderkey as sale_id,
+        o.o_orderdate as date,
+        'World' as country,
         c.region,
-        c.nation,
-        t.l_orderkey as known_lines,
+        c.nation as city,
+        {{ nonempty('o.o_clerk') }} as salesman_id,
         t.amount,
+        '{{ var("currency") }}' as currency,
+        o.o_custkey,
+        c.c_custkey as known_customer,
+        t.l_orderkey as known_lines,
         t.unreadable_lines
     from {{ source('tpch', 'orders') }} as o
     left join customers as c on o.o_custkey = c.c_custkey
@@ -55,23 +57,20 @@ orders as (
 select
     'tpch' as source,
     'orders' as source_table,
-    o_orderkey as sale_id,
-    o_orderdate as date,
-    'World' as country,
+    sale_id,
+    date,
+    country,
     region,
-    nation as city,
-    clerk as salesman_id,
-    clerk as salesman_name,
+    city,
+    salesman_id,
+    salesman_id as salesman_name,
     amount,
-    case
-        when o_orderdate is null then 'date missing'
-        when known_customer is null then 'customer not known'
-        when nation is null then 'nation missing'
-        when clerk is null then 'clerk missing'
-        when known_lines is null then 'lines missing'
-        when unreadable_lines > 0 then 'price or discount missing, not a number, or too large'
-    end as reject_reason,
-    'o_orderkey=' || cast(o_orderkey as text)
+    {{ reject_reason(own=[
+        ('known_customer is null', 'customer not known'),
+        ('known_lines is null', 'lines missing'),
+        ('unreadable_lines > 0', 'price or discount missing, not a number, or too large'),
+    ]) }} as reject_reason,
+    'o_orderkey=' || cast(sale_id as text)
         || ' o_custkey=' || coalesce(cast(o_custkey as text), '')
-        || ' o_clerk=' || coalesce(clerk, '') as original
+        || ' o_clerk=' || coalesce(salesman_id, '') as original
 from orders
