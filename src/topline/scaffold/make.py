@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined
 
 from topline.scaffold import staging
 from topline.scaffold.databases import is_postgres, look_at_postgres, look_at_sql
+from topline.scaffold.documents import look_at_file
 from topline.scaffold.found import Found, FoundColumn, FoundTable
 from topline.scaffold.guess import Sketch, sketch
 from topline.scaffold.services import look_at_wsdl
@@ -44,7 +45,7 @@ def look(origin: str, root: Path) -> Found:
         return look_at_wsdl(origin if scheme in {"http", "https"} else str((root / origin).resolve()), root)
     if "://" in origin:
         return look_at_sql(origin, root)
-    return _look_at_file(root / origin)
+    return look_at_file(root / origin)
 
 
 def make_project(folder: Path, origin: str, shipped: Path) -> Made:
@@ -64,7 +65,8 @@ def make_project(folder: Path, origin: str, shipped: Path) -> Made:
 def _texts(found: Found, guessed: Sketch, model: str, shipped: Path) -> Iterator[tuple[Path, str]]:
     used = {table.name for table in guessed.tables}
     others = [table.name for table in found.tables if table.name not in used]
-    tables = [(table, *_divided(table, guessed)) for table in guessed.tables]
+    # Of a file every column is declared: what is not declared of it would be warned of.
+    tables = [(table, *_divided(table, guessed, everything=found.kind == "files")) for table in guessed.tables]
     render = _renderer({"found": found, "sketch": guessed, "model": model, "source": found.name})
     yield Path("topline.yml"), render("topline.yml", zone="UTC", currency="EUR", others=others, tables=tables)
     yield _LIVE / "sources.yml", render("sources.yml", tables=tables)
@@ -101,9 +103,9 @@ def _renderer(common: Mapping[str, object]) -> Callable[..., str]:
     return render
 
 
-def _divided(table: FoundTable, guessed: Sketch) -> tuple[list[FoundColumn], list[str]]:
-    """The columns that staging reads, and the names of the others."""
-    wanted = guessed.read(table)
+def _divided(table: FoundTable, guessed: Sketch, *, everything: bool) -> tuple[list[FoundColumn], list[str]]:
+    """The columns to declare, which are those that staging reads, and the names of the others."""
+    wanted = {column.name for column in table.columns} if everything else guessed.read(table)
     return [column for column in table.columns if column.name in wanted], [
         c.name for c in table.columns if c.name not in wanted
     ]
@@ -142,7 +144,3 @@ def _made(found: Found, guessed: Sketch, path: Path) -> Made:
         roles["amount"] = f"the sum of {guessed.lines.table.name}: {', '.join(part.name for part in parts if part)}"
     missing = tuple(role for role in ("date", "amount", "city", "country", "salesman_id") if role not in roles)
     return Made(found.name, found.kind, path, roles, missing, found.notes)
-
-
-def _look_at_file(path: Path) -> Found:
-    raise NotImplementedError

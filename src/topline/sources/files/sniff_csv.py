@@ -91,9 +91,9 @@ def _best(text: str, said: str) -> _Split:
 
 
 def _runs(text: str) -> list[str]:
-    """Several signs together, where none of them ever stands alone."""
-    runs = Counter(_RUN.findall(text)).most_common(3)
-    return [run for run, count in runs if text.count(run[0]) == run.count(run[0]) * count]
+    """Several signs together, whose first one never stands alone. Beside a value of signs they look longer than they are."""
+    runs = [run for run, _ in Counter(_RUN.findall(text)).most_common(3)]
+    return [run for run in runs if text.count(run[0]) == run.count(run[0]) * text.count(run)]
 
 
 def _quoted(split: _Split) -> bool:
