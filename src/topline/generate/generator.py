@@ -168,7 +168,8 @@ class Generator:
 
     def _note(self, event: Event) -> None:
         self._ledger.note(event.facts)
-        self._kinds.setdefault(event.source, Counter()).update(event.kinds)
+        if event.kinds:  # master data is there whether the shop sells or not
+            self._kinds[event.source] += event.kinds
         self.written += event.kinds.total()
 
     def _plan(self) -> Planner:

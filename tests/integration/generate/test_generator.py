@@ -138,10 +138,11 @@ def test_without_a_partner_all_goes_to_the_others(postgres: Postgres, tmp_path: 
 
 
 def test_each_source_gets_its_share(postgres: Postgres, tmp_path: Path) -> None:
-    options = options_in(postgres, tmp_path, count=3_000, shares={"shop": 1, "partner": 3, "branches": 0})
+    options = options_in(postgres, tmp_path, count=3_000, shares={"branches": 1, "partner": 3, "shop": 0})
     kinds = run(options).kinds()
-    assert kinds.keys() == {"shop", "partner"}
-    assert 2.9 < kinds["partner"].total() / kinds["shop"].total() < 3.1
+    assert kinds.keys() == {"branches", "partner"}
+    assert 2.9 < kinds["partner"].total() / kinds["branches"].total() < 3.1
+    assert {sale.source for sale in booked(options)} == {"branches", "partner"}
 
 
 @pytest.fixture(scope="module")
