@@ -176,15 +176,15 @@ def tls_context(tls: Tls, root: Path) -> ssl.SSLContext:
     """Checks certificates and names. ConfigError names the file that cannot be used."""
     if tls == Tls():
         return _systems_context()
-    setting = "ca"
+    setting, file = "ca", tls.ca
     try:
         context = ssl.create_default_context(cafile=None if tls.ca is None else str(root / tls.ca))
-        setting = "certificate"
+        setting, file = "certificate", tls.certificate
         if tls.certificate is not None:
             key = None if tls.key is None else str(root / tls.key)
             context.load_cert_chain(str(root / tls.certificate), key, lambda: tls.key_password or "")
     except (OSError, ValueError) as error:
-        raise ConfigError(f"tls.{setting}: cannot be used: {error}") from None
+        raise ConfigError(f"tls.{setting}: {file} cannot be used: {error}") from None
     return context
 
 
