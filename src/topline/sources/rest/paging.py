@@ -8,6 +8,7 @@ import jmespath
 from jmespath.exceptions import JMESPathError
 
 from topline.errors import SourceHalted, TransientError
+from topline.sources.rest.bodies import Element
 from topline.sources.rest.jsontext import Number, dumps, number
 from topline.sources.rest.origin import Url, next_link
 from topline.sources.rest.settings import Paging
@@ -19,11 +20,12 @@ Step = Mapping[str, str] | Url
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A page as it came. `keys`: what tells its records apart, in their order."""
+    """A page as it came. `keys`: what tells its records apart, in their order; `elements`: all that they hold."""
 
     answer: Answer
     document: Any
     keys: Sequence[str]
+    elements: Sequence[Element]
 
 
 class Shifted(TransientError):  # noqa: N818 - it says what happened
@@ -35,6 +37,8 @@ class Pager(Protocol):
 
     in_body: bool
     """Whether the body alone says that there is no other page."""
+    retracing: bool
+    """Whether the page asked for was passed already."""
 
     def first(self) -> Step: ...
 
@@ -67,7 +71,7 @@ def look_up(place: str, answer: Answer, document: Any) -> Any:
 
 
 class OnePage:
-    in_body = True
+    in_body, retracing = True, False
 
     def first(self) -> Step:
         return {}
@@ -78,6 +82,8 @@ class OnePage:
 
 class _Counted:
     """What pages by number and by offset share: size, total, and when the list ends."""
+
+    retracing = False
 
     def __init__(self, paging: Paging) -> None:
         self._paging = paging
@@ -141,39 +147,46 @@ class PagePager(_Counted):
 
 
 class OffsetPager(_Counted):
-    """Pages overlap by one record: where a page does not begin with a record that is known, rows went from before it, and
-    the walk goes back until it meets a known one."""
+    """Pages overlap by one record. Where a page does not begin with a record that was seen as it is now, rows went from before
+    it, and the walk goes back until it meets one. (A row that was seen otherwise may have moved behind the gap.)"""
 
     def first(self) -> Step:
-        self._offset, self._back = 0, 0
-        self._known: set[int] = set()
+        self._offset, self._overlap, self._back, self.retracing = 0, 0, 0, False
+        self._keys: set[int] = set()
+        self._prints: set[int] = set()
         return self._params(0)
 
     def next(self, seen: Seen) -> Step | None:
-        size = self._paging.size or 1
-        hashes = [hash(key) for key in seen.keys]
-        if self._offset and size > 1 and hashes and hashes[0] not in self._known:
+        size, count = self._paging.size or 1, len(seen.keys)
+        prints = [hash(repr(element.value) if not element.fault else element.raw()) for element in seen.elements]
+        if self._overlap and (not prints or prints[0] not in self._prints):
             return self._step_back(seen, size)
-        fresh = len(set(hashes) - self._known)
-        self._known.update(hashes)
-        overlap = 1 if size > 1 else 0
-        if self._ends(seen, fresh, len(hashes) <= (overlap if self._offset else 0)):
+        keys = {hash(key) for key in seen.keys}
+        fresh = len(keys - self._keys)
+        self.retracing &= fresh == 0
+        self._keys |= keys
+        self._prints.update(prints)
+        if self._ends(seen, fresh, count <= self._overlap):
             return None
-        self._offset += max(1, len(hashes) - overlap)
+        self._overlap = 1 if count > 1 else 0
+        self._offset += count - self._overlap
         return self._params(self._offset)
 
     def _step_back(self, seen: Seen, size: int) -> Step:
-        self._back += 1
+        self._back, self.retracing = self._back + 1, True
         if self._back > 10:
             raise Shifted(
                 f"{seen.answer.request.shown}: rows went, or changed their order, again and again while the list was read; "
                 "it is read again. Ask the origin to sort by a key that does not change"
             )
         self._offset = max(0, self._offset - size)
+        self._overlap = 1 if self._offset else 0
         return self._params(self._offset)
 
 
 class CursorPager:
+    retracing = False
+
     def __init__(self, paging: Paging) -> None:
         self._paging, self._seen = paging, set[str]()
         self.in_body = not (paging.next or "").startswith("header:")
@@ -196,6 +209,8 @@ class CursorPager:
 
 
 class LinkPager:
+    retracing = False
+
     def __init__(self, paging: Paging, base: Url) -> None:
         self._paging, self._base, self._seen = paging, base, set[str]()
         self.in_body = paging.next is not None and not paging.next.startswith("header:")

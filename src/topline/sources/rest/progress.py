@@ -20,15 +20,18 @@ _UNITS = {"epoch": timedelta(seconds=1), "epoch_ms": timedelta(milliseconds=1)}
 class Progress:
     """Sees the pages of one poll. `after` gives what to store once a page is committed; None: not before a later one.
 
-    Rows change while they are listed. Where the settings say that the origin sorts by the cursor (`since.rising`), and pages
-    are told by a token, all that lies below a page's greatest value was seen. Else nothing is stored before the last page, and
-    then:
+    Rows change while they are listed: they move within the list, and what stands at the head of a page may move to one that was
+    read already. What can be vouched for at the end of a list of several pages:
 
-    - a row that came a second time with another value moved from its page to a later one, and those behind it moved up,
-      maybe over the gap between two pages: nothing behind the page where it stood first is vouched for;
-    - in rising order, the greatest value of all;
-    - in any other order, a row may have changed after its page was read: not more than the time when the first page was asked
-      for, by the origin's clock; of numbers and texts, the greatest of the first page.
+    - `since.rising` says that the origin sorts by the cursor, and no row is passed over between two pages (by token, or by
+      offset with its overlap): the greatest value. With tokens, each page's greatest as soon as it is committed.
+    - Any other, of times: up to the time when the first page was asked for, by the origin's clock; what changed later is asked
+      for again. Only where pages go by number or link, rise, and show that rows changed while they were listed, rows may have
+      been passed over: up to the first page.
+    - Any other, of numbers and texts: up to the greatest of the first page. What changed later is greater, and so is what was
+      passed over in a rising order.
+
+    That values rise from page to page proves no order: rows that changed meanwhile can make it look so.
     """
 
     def __init__(self, table: RestTable, zone: tzinfo, since: str | None) -> None:
@@ -36,12 +39,11 @@ class Progress:
         assert table.cursor is not None
         assert table.since is not None
         self._cursor, self._since, self._zone = table.cursor, table.since, zone
-        self._steady = table.paging.by in ("cursor", "none")
+        self._gapless = table.paging.by in ("cursor", "offset")
+        self._by_page = table.since.rising and table.paging.by == "cursor"
         self._texts: dict[Value, str] = {}
         self._before = self._stored(since)
         self._pages: list[tuple[Value, Value] | None] = []  # least and greatest of each page
-        self._places: dict[int, tuple[int, Value]] = {}  # a row: the page where it stood first, and its value
-        self._moved: int | None = None  # the first page from which a row moved on
         self._started: datetime | None = None
         self._token: str | None = None
 
@@ -51,28 +53,16 @@ class Progress:
             return self._token if last else None
         if self._started is None:
             self._started = _clock(seen)
-        self._note(seen, records)
-        if self._since.rising and self._steady and not self._rising():
+        values = [value for record in records if (value := self._value(record)) is not None]
+        self._pages.append((min(values), max(values)) if values else None)
+        if self._by_page and not self._rising():
             raise SourceHalted(
                 f"{seen.answer.request.shown}: page {len(self._pages)} goes back behind the page before it in "
                 f"{self._cursor.field!r}: the origin does not sort by it. Ask it to, or leave out since.rising"
             )
         if last:
             return self._text(self._end())
-        return self._text(self._greatest(len(self._pages))) if self._since.rising and self._steady else None
-
-    def _note(self, seen: Seen, records: Sequence[Record]) -> None:
-        values: list[Value] = []
-        for key, record in zip(seen.keys, records, strict=True):
-            value = self._value(record)
-            if value is None:
-                continue
-            values.append(value)
-            if not self._steady:
-                page, before = self._places.setdefault(hash(key), (len(self._pages), value))
-                if value != before and page < len(self._pages):
-                    self._moved = page if self._moved is None else min(self._moved, page)
-        self._pages.append((min(values), max(values)) if values else None)
+        return self._text(self._greatest(len(self._pages))) if self._by_page else None
 
     def _value(self, record: Record) -> Value | None:
         """None where the record has none that can be read: it counts as a row, and moves nothing."""
@@ -92,14 +82,15 @@ class Progress:
         return all(after[0] >= before[1] for before, after in pairwise(pages))  # type: ignore[operator]
 
     def _end(self) -> Value | None:
-        if self._moved is not None:
-            return self._greatest(self._moved + 1)
         greatest = self._greatest(len(self._pages))
-        if len(self._pages) < 2 or self._rising():
+        if len(self._pages) < 2 or (self._since.rising and self._gapless):
             return greatest
-        if isinstance(greatest, datetime) and self._started is not None:
-            return min(greatest, self._started)
-        return self._greatest(1)
+        if not isinstance(greatest, datetime) or self._started is None:
+            return self._greatest(1)
+        changed = greatest >= self._started - timedelta(seconds=self._cursor.reach)
+        if changed and self._rising() and not self._gapless:
+            return self._greatest(1)
+        return min(greatest, self._started)
 
     def _greatest(self, pages: int) -> Value | None:
         """Of the first so many pages, and of what was stored before: it never goes back."""

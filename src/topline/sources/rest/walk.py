@@ -19,7 +19,7 @@ log = logging.getLogger("topline.sources.rest")
 _TRIES = 4  # of one page, once the walk is under way
 _WALKS = 4  # over a list that changes while it is read
 _NAP = 0.1  # seconds between two signs of life while it waits
-_REPEATS = 2  # pages in a row that hold only what an earlier page of the same records held
+_REPEATS = 5  # pages in a row, each with the same records as an earlier one
 
 
 @dataclass(slots=True)
@@ -80,7 +80,7 @@ class Walk:
         body = self._table.read(answer)
         number = self._count.pages + 1
         records = [self._table.record(element, f"page {number}, record {n}") for n, element in enumerate(body.elements, 1)]
-        seen = Seen(answer, body.document, [self._key(record) for record in records])
+        seen = Seen(answer, body.document, [self._key(record) for record in records], body.elements)
         self._stop_loops(seen)
         step = self._pager.next(seen)
         if step is not None and number >= self._table.settings.paging.max_pages:
@@ -98,8 +98,9 @@ class Walk:
         return repr(record.original())
 
     def _stop_loops(self, seen: Seen) -> None:
-        """Another page that holds the same records as an earlier one may be chance, a second is none."""
-        if not seen.keys:
+        """That a page holds the same records as an earlier one may be chance, as rows were inserted before it; that one after
+        the other does is none."""
+        if not seen.keys or self._pager.retracing:
             return
         content = hashlib.blake2b("\n".join(seen.keys).encode("utf-8", "surrogatepass"), digest_size=16).digest()
         self._count.repeats = self._count.repeats + 1 if content in self._contents else 0
@@ -107,7 +108,7 @@ class Walk:
         if self._count.repeats >= _REPEATS:
             raise SourceHalted(
                 f"{seen.answer.request.shown}: page {self._count.pages + 1} holds the same records as an earlier one, and so "
-                "did the page before: the pages would never end. Does the origin know the parameter that paging.param names?"
+                "did the pages before it: the list would never end. Does the origin know the parameter that paging.param names?"
             )
 
     def _asked_for(self, step: Step) -> Generator[Page, None, Answer]:

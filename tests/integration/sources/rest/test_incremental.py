@@ -122,29 +122,38 @@ def page_by_page(bodies: list[str], table: dict[str, Any], **headers: str) -> li
         return [page.cursor for page in feed(server.url, {**table, **BY_PAGE}).pages(None)]
 
 
-def test_in_rising_order_the_greatest_is_kept_at_the_end() -> None:
-    assert page_by_page([items("v", a=1, b=2), items("v", c=3)], VERSION) == [None, None, "3"]
-
-
-def test_a_row_that_moved_on_holds_the_cursor_back() -> None:
-    """`a` changed and moved to the end: what stood at the head of page 2 moved to page 1, and was not seen."""
-    pages = [items("v", a=1, b=2), items("v", d=4, e=5), items("v", f=6, a=7)]
-    assert page_by_page(pages, VERSION) == [None, None, None, "2"]
-
-
 def test_the_newest_first_is_kept_from_the_first_page() -> None:
-    assert page_by_page([items("v", a=9, b=8), items("v", c=7)], VERSION)[-1] == "9"
+    assert page_by_page([items("v", a=9, b=8), items("v", c=7)], VERSION) == [None, None, "9"]
 
 
-def test_without_an_order_no_more_than_the_first_page_is_vouched_for() -> None:
+def test_of_numbers_no_more_than_the_first_page_is_vouched_for() -> None:
+    """In a rising order too: the changes that lie behind it may have moved rows over the gap between two pages."""
     assert page_by_page([items("v", a=5, b=3), items("v", c=9), items("v", d=1)], VERSION)[-1] == "5"
+    assert page_by_page([items("v", a=1, b=2), items("v", c=3)], VERSION)[-1] == "2"
 
 
-def test_without_an_order_times_are_vouched_for_until_the_first_page() -> None:
-    pages = [items("at", a="2026-01-02T00:00:00Z"), items("at", b="2026-01-01T00:00:00Z", c="2026-05-05T00:00:00Z")]
-    pages = [*pages, items("at", d="2025-01-01T00:00:00Z")]
-    found = page_by_page(pages, TIME, Date="Sun, 01 Feb 2026 00:00:00 GMT")[-1]
-    assert found == "2026-02-01T00:00:00+00:00"
+FEBRUARY = "Sun, 01 Feb 2026 00:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("times", "kept"),
+    [
+        (("2026-01-02", "2026-01-01", "2026-01-03"), "2026-01-03"),  # in no order, nothing changed meanwhile
+        (("2026-01-02", "2026-01-01", "2026-05-05"), "2026-02-01"),  # in no order: what changed later is asked for again
+        (("2026-01-01", "2026-01-02", "2026-01-03"), "2026-01-03"),  # rising, nothing changed meanwhile
+        (("2026-01-01", "2026-01-02", "2026-05-05"), "2026-01-01"),  # rising, and rows moved: some may have been passed over
+    ],
+)
+def test_times_are_vouched_for_until_the_first_page_was_asked_for(times: tuple[str, ...], kept: str) -> None:
+    pages = [items("at", **{f"r{n}": f"{time}T00:00:00Z"}) for n, time in enumerate(times)]
+    assert page_by_page(pages, TIME, Date=FEBRUARY)[-1] == f"{kept}T00:00:00+00:00"
+
+
+def test_by_offset_in_rising_order_the_greatest_is_kept() -> None:
+    bodies = [items("v", a=1, b=2), items("v", b=2, c=3), items("v", c=3)]
+    table = {**VERSION, "since": {"param": "since", "rising": True}, "paging": {"by": "offset", "param": "skip", "size": 2}}
+    with serving(in_turn(*map(Reply, bodies))) as server:
+        assert [page.cursor for page in feed(server.url, table).pages(None)] == [None, None, "3"]
 
 
 def test_a_long_list_in_rising_order_goes_on_where_it_broke_off() -> None:
