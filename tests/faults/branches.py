@@ -20,6 +20,8 @@ class Branches:
         self._seen: set[str] = set()
         self._read: dict[str, tuple[list[Row], bool]] = {}  # file -> the rows of its last version, and whether it is clean
         self._times: dict[str, int] = {}
+        self._ever: set[str] = set()
+        self._grows: set[str] = set()  # files of which only what is appended is read
         self._gone: set[str] = set()
         self._clock = 1_700_000_000
         self.log: list[str] = []
@@ -49,6 +51,33 @@ class Branches:
         self._gone.add(name)
         self._retract_gone()
 
+    def append(self, name: str, rows: list[Row]) -> None:
+        """What was there before is not read again, unless it was torn, or read again without being clean."""
+        text = (self._folder / name).read_text() + "".join(",".join(row) + "\n" for row in rows)
+        self._put(name, text)
+        before, clean = self._read[name]
+        if name not in self._grows:
+            records = [tuple(line.split(",")) for line in text.splitlines()[1:]]
+            whole = [record for record in records if len(record) == len(rows[0])]
+            self._reading(name, whole, clean=len(whole) == len(records))
+            return
+        for row in rows:
+            self._rows[row[0]] = (name, row)
+        self._read[name] = ([*before, *rows], clean)
+
+    def rename(self, name: str, to: str) -> None:
+        self.log.append(f"rename {name} {to}")
+        (self._folder / name).rename(self._folder / to)
+        self._clock += 1
+        os.utime(self._folder / to, (self._clock, self._clock))
+        self._times[to] = self._clock
+        self._gone.discard(to)
+        rows, clean = self._read[name]
+        torn = not (self._folder / to).read_text().endswith("\n")
+        self._reading(to, rows, clean=clean, torn=torn)
+        self._gone.add(name)
+        self._retract_gone()
+
     def _retract_gone(self) -> None:
         """Not while every file is gone: a folder that is not mounted looks like that."""
         if self._retract and self.files():
@@ -60,17 +89,21 @@ class Branches:
         """The file as a writer that was interrupted leaves it: cut in the last row, which is a dead letter then."""
         text = "\n".join([HEADER, *(",".join(row) for row in rows)])
         self._put(name, text[: -len(",".join(rows[-1])) + 3])
-        self._reading(name, rows[:-1], clean=False)
+        self._reading(name, rows[:-1], clean=False, torn=True)
 
     def read_again(self) -> None:
         """All files, in the order of their times."""
         self.log.append("read again")
         for name in sorted(self.files(), key=lambda name: (self._times[name], name)):
             rows, clean = self._read[name]
-            self._reading(name, rows, clean=clean)
+            self._reading(name, rows, clean=clean, torn=not (self._folder / name).read_text().endswith("\n"))
 
-    def _reading(self, name: str, rows: list[Row], *, clean: bool) -> None:
+    def _reading(self, name: str, rows: list[Row], *, clean: bool, torn: bool = False) -> None:
         self._read[name] = (rows, clean)
+        self._grows.discard(name)
+        if not torn and (name not in self._ever or (rows and clean)):
+            self._grows.add(name)
+        self._ever.add(name)
         for row in rows:
             self._rows[row[0]] = (name, row)
         if name in self._seen and rows and clean:

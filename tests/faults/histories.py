@@ -149,7 +149,7 @@ class Folder:
 
     def _one(self, world: World, name: str) -> None:
         rows = [self._row() for _ in range(self._rng.randrange(1, 8))]
-        match self._rng.choice(["write", "write", "write", "broken", "tear", "touch", "remove"]):
+        match self._rng.choice(["write", "write", "write", "broken", "tear", "touch", "remove", "append", "append", "rename"]):
             case "write":
                 world.inbox.write(name, rows)
             case "broken":
@@ -160,6 +160,10 @@ class Folder:
                 world.inbox.touch(name)
             case "remove" if name in world.inbox.files():
                 world.inbox.remove(name)
+            case "append" if name in world.inbox.files():
+                world.inbox.append(name, rows)
+            case "rename" if name in world.inbox.files():
+                world.inbox.rename(name, f"was_{name}")
 
     def _row(self) -> Row:
         choice = self._rng.choice
