@@ -185,6 +185,16 @@ def test_the_time_of_a_file_may_be_any(inbox: Inbox, mtime: int) -> None:
     assert all(batch.time is None or batch.time <= datetime.now(UTC) for batch in inbox.batches)
 
 
+def test_a_glob_that_ends_in_any_folders_means_all_below(tmp_path: Path) -> None:
+    inbox = Inbox(tmp_path, path="inbox/**")
+    for name in ("a.csv", "x/b.txt", "x/y/c", "x/.d", ".e/f.csv"):
+        path = inbox.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{HEAD}{name},1\n")
+    inbox.read()
+    assert sorted(row[0] for row in inbox.rows) == ["a.csv", "x/b.txt", "x/y/c"]
+
+
 def test_links_and_folders_that_are_exchanged(inbox: Inbox) -> None:
     """A link is the file that it leads to; a folder may become another, a file a folder, and back."""
     outside = inbox.root / "outside.csv"
