@@ -78,11 +78,7 @@ class JsonReader:
         return Body([self._element(value, pieces, place) for place, value in enumerate(found)], document)
 
     def reread(self, raw: bytes) -> Element:
-        try:
-            text = raw.decode(self._encoding or "utf-8")
-            return _object(parse(text), lambda: raw)
-        except ValueError as error:
-            return Element(None, lambda: raw, str(error))
+        return _of_line(raw, self._encoding or "utf-8")
 
     def _search(self, document: Any) -> list[Any]:
         try:

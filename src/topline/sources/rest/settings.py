@@ -182,8 +182,8 @@ class Since(Settings):
     template: str = Field("{}", description="Text around it: `updated_at>{}`.")
     rising: bool = Field(
         False,
-        description="The origin gives its records in rising order of the cursor: with pages by `cursor`, a long list that "
-        "breaks off goes on where it stood.",
+        description="The origin gives its records in rising order of the cursor, and pages go by `cursor` or `offset`: the "
+        "cursor moves to the greatest value, by `cursor` page by page, so that a long list that broke off goes on.",
     )
     expired: tuple[int, ...] = Field((410,), description="HTTP statuses by which the origin says that a token is too old.")
 

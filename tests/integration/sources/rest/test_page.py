@@ -51,7 +51,7 @@ def test_the_page_has_three_examples() -> None:
             [Reply(json.dumps([ISSUE]))],
             {"id": "8", "salesman": "ann", "updated_at": "2026-11-21T10:00:00Z"},
             "2026-11-21T10:00:00+00:00",
-            {"since": "2026-11-21T09:59:00Z", "state": "all", "sort": "updated", "direction": "asc", "per_page": "100"},
+            {"since": "2026-11-21T09:59:00Z", "state": "all", "sort": "updated", "direction": "desc", "per_page": "100"},
         ),
         (
             "calendar",
