@@ -24,7 +24,8 @@ _JUNK = re.compile(rb"[^{\[\]]++")
 _CLOSING = re.compile(rb"[ \t\r\n]*+\][ \t\r\n]*+\Z")
 _SEPARATORS = b" \t\r\n,"
 _BRACKET = ord("[")
-_SMALL = 1 << 16  # bytes that are looked at at once behind a broken object, which may have been misunderstood
+_BLOCK = 1 << 20
+_SMALL = 1 << 11  # bytes that are looked at at once behind a broken object, which may have been misunderstood
 
 
 class JsonArray:
@@ -32,7 +33,7 @@ class JsonArray:
 
     def __init__(self, shape: FileShape, source: Source, line: int = 1) -> None:
         self._shape, self._source = shape, source
-        self._limit = shape.settings.max_line_bytes
+        self._limit, self._block = shape.settings.max_line_bytes, min(shape.block, _BLOCK)
         self._stream: Recoded | None = None
         self._buffer = b""
         self._inside = self._final = self._done = self._cut = False
@@ -50,10 +51,9 @@ class JsonArray:
             yield from self._scanned()
             if self._final:
                 break
-            piece = self._stream.read(self._shape.block)
+            piece = self._stream.read(self._block)
             self._final = not piece
             self._buffer += piece
-            self._cut = False
         if self._inside and not self._done:
             yield self._letter(self._buffer, "the file ends within its array")
 
@@ -72,7 +72,7 @@ class JsonArray:
         return opening.stream(self._source, begun)
 
     def _enter(self, stream: Recoded, path: str) -> None:
-        walk = Walk(lambda: stream.read(self._shape.block))
+        walk = Walk(lambda: stream.read(self._block))
         walk.to_array(path.split("."))
         self._buffer, self._inside = walk.buffer, True
 
@@ -98,7 +98,7 @@ class JsonArray:
             else:
                 yield from self._elements(place, size)
                 if len(self._buffer) < before:
-                    size = _SMALL if self._cut else size
+                    size, self._cut = _SMALL if self._cut else size * 4, False
                 elif size >= before:
                     return
                 else:
@@ -194,7 +194,7 @@ class JsonArray:
         assert self._stream is not None
         before, data = self._buffer[:start], self._buffer[start:]
         while (resume := self._neighbours.next(before + data, len(before)) - len(before)) < 0:
-            piece = self._stream.read(self._shape.block)
+            piece = self._stream.read(self._block)
             if not piece:
                 closing = _CLOSING.search(data) if self._inside else None
                 self._final, self._inside, self._buffer = True, False, b""

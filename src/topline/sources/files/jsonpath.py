@@ -14,10 +14,15 @@ _LONGEST = 64 << 20
 
 
 class Walk:
-    """`read` gives more of the document, b"" at its end. `buffer`: what was read and not passed yet."""
+    """`read` gives more of the document, b"" at its end."""
 
     def __init__(self, read: Callable[[], bytes]) -> None:
-        self._read, self.buffer = read, b""
+        self._read, self._buffer, self._at = read, b"", 0
+
+    @property
+    def buffer(self) -> bytes:
+        """What was read and not passed yet."""
+        return self._buffer[self._at :]
 
     def to_array(self, names: Sequence[str]) -> None:
         """Pass everything up to the bracket that opens the array to which `names` lead. WholeFile where there is none."""
@@ -40,9 +45,9 @@ class Walk:
         return False
 
     def _skip_value(self) -> bool:
-        self._skip_space()
-        if self.buffer[:1] not in (b"{", b"["):
-            return self._take(_STRING if self.buffer[:1] == b'"' else _SCALAR) is not None
+        head = self._head()
+        if head not in (b"{", b"["):
+            return self._take(_STRING if head == b'"' else _SCALAR) is not None
         depth = 0
         while (token := self._take(_TOKEN)) is not None:
             depth += (token in (b"{", b"[")) - (token in (b"}", b"]"))
@@ -51,33 +56,32 @@ class Walk:
         return False
 
     def _passes(self, character: bytes) -> bool:
-        self._skip_space()
-        if not self.buffer.startswith(character):
-            return False
-        self.buffer = self.buffer[1:]
-        return True
+        passes = self._head() == character
+        self._at += passes
+        return passes
 
-    def _skip_space(self) -> None:
+    def _head(self) -> bytes:
+        """The character that comes next, behind spaces; b"" at the end."""
         while True:
-            self.buffer = self.buffer[_SPACE.match(self.buffer).end() :]  # type: ignore[union-attr] # it matches nothing at least
-            if self.buffer or not self._more():
-                return
+            self._at = _SPACE.match(self._buffer, self._at).end()  # type: ignore[union-attr] # it matches nothing at least
+            if self._at < len(self._buffer) or not self._more():
+                return self._buffer[self._at : self._at + 1]
 
     def _take(self, token: re.Pattern[bytes]) -> bytes | None:
         """The token that comes next. One that reaches the end of what was read may go on behind it."""
         while True:
-            match = token.match(self.buffer)
-            if match is not None and match.end() < len(self.buffer):
-                self.buffer = self.buffer[match.end() :]
+            match = token.match(self._buffer, self._at)
+            if match is not None and match.end() < len(self._buffer):
+                self._at = match.end()
                 return match[0]
-            if len(self.buffer) > _LONGEST:
+            if len(self._buffer) - self._at > _LONGEST:
                 raise WholeFile(f"a text before the records is longer than {_LONGEST} bytes")
             if not self._more():
                 return None
 
     def _more(self) -> bool:
         piece = self._read()
-        self.buffer += piece
+        self._buffer, self._at = self._buffer[self._at :] + piece, 0
         return bool(piece)
 
 

@@ -75,7 +75,7 @@ def propose(data: bytes, name: str = "") -> Proposal | None:
     found = _propose_csv(guess_csv(text, cut=len(data) >= SAMPLE)) if csv else _propose_json(text, format_, name)
     if found is None:
         return None
-    return Proposal({**found.settings, **settings}, found.columns, found.key, (*remarks, *found.remarks))
+    return Proposal({**settings, **found.settings}, found.columns, found.key, (*remarks, *found.remarks))
 
 
 def propose_parquet(file: BinaryIO) -> Proposal | None:
