@@ -52,7 +52,8 @@ class Http:
             if not reply.location:
                 return reply
             if not same_host(url, reply.location):
-                raise SourceHalted(f"{shown(url)} redirects to another host, {shown(reply.location)}: name that one in `wsdl`")
+                where = shown(reply.location)
+                raise SourceHalted(f"{shown(url)} redirects to {where}, another host or not encrypted: if it is right, name it")
             url = reply.location
         raise SourceHalted(f"{shown(url)} redirects again and again")
 

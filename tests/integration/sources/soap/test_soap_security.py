@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.sources.soap.support import feed, records, settings, values
 from tests.soap_server.guards import BasicGuard, TokenGuard
-from tests.soap_server.server import SoapServer, fault
+from tests.soap_server.server import Reply, SoapServer, fault
 from tests.soap_server.services import SalesService, sale
 from topline.errors import ConfigError, SourceHalted, TransientError
 from topline.sources.base import Context
@@ -108,6 +108,13 @@ def test_a_server_of_another_authority_halts(tls_server: SoapServer, certificate
 def test_without_our_certificate_it_halts(tls_server: SoapServer, certificates: Path) -> None:
     with pytest.raises(SourceHalted, match=r"refuses our certificate .*tls\.certificate"):
         records(feed(settings(tls_server, tls={"ca": str(certificates / "ca.pem")})))
+
+
+def test_a_redirect_away_from_https_is_not_followed(tls_server: SoapServer, certificates: Path) -> None:
+    plain = tls_server.url.replace("https", "http") + "/wsdl/sales.wsdl"
+    tls_server.get = lambda path: Reply(b"", 302, {"Location": plain})  # type: ignore[method-assign]
+    with pytest.raises(SourceHalted, match="not encrypted"):
+        records(feed(settings(tls_server, tls=tls(certificates))))
 
 
 def test_plain_http_to_a_tls_port_is_no_answer(tls_server: SoapServer, certificates: Path) -> None:

@@ -138,7 +138,7 @@ def test_a_redirect_of_the_wsdl_is_followed_on_its_host_only(server: SoapServer,
     moved = {"/moved": "/wsdl/sales.wsdl", "/away": "http://elsewhere.example/x", "/round": "/round"}
     server.get = lambda path: Reply(b"", 302, {"Location": moved[path]}) if path in moved else real(path)  # type: ignore[method-assign]
     server.documents["/sales-binding.wsdl"] = b"<x/>"
-    with pytest.raises(SourceHalted, match=r"redirects to another host, http://elsewhere\.example/x"):
+    with pytest.raises(SourceHalted, match=r"redirects to http://elsewhere\.example/x, another host"):
         records(feed(settings(server, wsdl=f"{server.url}/away")))
     with pytest.raises(SourceHalted, match="again and again"):
         records(feed(settings(server, wsdl=f"{server.url}/round")))
