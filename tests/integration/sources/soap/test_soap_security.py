@@ -112,7 +112,7 @@ def test_without_our_certificate_it_halts(tls_server: SoapServer, certificates: 
 
 def test_a_redirect_away_from_https_is_not_followed(tls_server: SoapServer, certificates: Path) -> None:
     plain = tls_server.url.replace("https", "http") + "/wsdl/sales.wsdl"
-    tls_server.get = lambda path: Reply(b"", 302, {"Location": plain})  # type: ignore[method-assign]
+    tls_server.get = lambda _path: Reply(b"", 302, {"Location": plain})  # type: ignore[method-assign]
     with pytest.raises(SourceHalted, match="not encrypted"):
         records(feed(settings(tls_server, tls=tls(certificates))))
 
