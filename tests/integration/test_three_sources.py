@@ -135,4 +135,4 @@ def not_ready(running: Session) -> list[str]:
 
 def others_went_on(running: Session, before: dict[str, int]) -> bool:
     now = running.started.engine.counts.by_source
-    return all(now[source] > before[source] for source in ("shop", "branches"))
+    return all(now.get(source, 0) > before.get(source, 0) for source in ("shop", "branches"))
