@@ -31,7 +31,8 @@ class Opening:
         coding = Coding(marked or settings.encoding)
         if coding.unsaid or settings.format != "csv":
             return cls(coding, mark)
-        text = _recoded(data[len(mark) :], coding)
+        text = data[len(mark) :]
+        text = _recoded(text if whole else text[: len(text) // 4 * 4], coding)  # no character is cut
         coding = Coding(coding.name, returns=_ends_in_returns(text, whole=whole))
         lead = _SEP.match(text)
         if lead is None:
@@ -66,7 +67,7 @@ def beginning(source: Source) -> tuple[bytes, bool]:
 
 def _recoded(data: bytes, coding: Coding) -> bytes:
     if coding.wide:
-        data = data[: len(data) // 4 * 4].decode(coding.name, "topline.mark").encode("utf-8", "surrogatepass")
+        data = data.decode(coding.name, "topline.mark").encode("utf-8", "surrogatepass")
     return coding.exchanged(data)
 
 
