@@ -74,7 +74,8 @@ class Table:
         try:
             return self.reader.read(answer.body, _charset(answer))
         except Unreadable as error:
-            raise TransientError(f"{where}: the answer cannot be read: {error}{self.client.snippet(answer)}") from None
+            reason = self.client.hide(str(error))
+            raise TransientError(f"{where}: the answer cannot be read: {reason}{self.client.snippet(answer)}") from None
 
     def record(self, element: Element, locator: str) -> Record:
         return self._fields.record(element, locator)

@@ -1,6 +1,8 @@
 """A real HTTP(S) server on loopback whose answers a test writes, down to the bytes on the wire."""
 
+import socket
 import ssl
+import struct
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,12 +24,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reply:
-    """`wire`: pieces to send as they are in place of a whole answer; afterwards the connection is closed."""
+    """`wire`: pieces to send as they are in place of a whole answer; afterwards the connection is closed, or with `reset`
+    broken off."""
 
     body: bytes | str = b""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     wire: Callable[[], Iterable[bytes]] | None = None
+    reset: bool = False
 
 
 App = Callable[[Asked], Reply]
@@ -103,6 +107,8 @@ def _handler(server: Server) -> type[BaseHTTPRequestHandler]:
                 for piece in reply.wire():
                     self.wfile.write(piece)
                     self.wfile.flush()
+                if reply.reset:
+                    self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 return
             body = reply.body.encode() if isinstance(reply.body, str) else reply.body
             self.send_response_only(reply.status)

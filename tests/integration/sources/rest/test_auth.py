@@ -183,6 +183,14 @@ def test_no_secret_comes_back_in_a_message_or_a_log(auth: dict[str, str], caplog
     assert b64encode(b"u:s3cr3t pass").decode() not in shown
 
 
+@pytest.mark.parametrize("table", [{"rows": "seen"}, {"format": "csv"}])
+def test_no_secret_comes_back_from_a_body_that_cannot_be_read(table: dict[str, Any]) -> None:
+    body = '{"seen": "s3cr3t-token"},{"seen": "s3cr3t-token"}' if "format" in table else '{"seen": "s3cr3t-token"}'
+    with serving(always(Reply(body))) as server, pytest.raises(TransientError, match="cannot be read") as caught:
+        listed(feed(server.url, table, auth=BEARER).pages(None))
+    assert "s3cr3t" not in str(caught.value)
+
+
 def test_a_header_may_be_a_secret_too() -> None:
     with serving(always(Reply("we know s3cr3t", 500))) as server, pytest.raises(TransientError) as caught:
         listed(feed(server.url, headers={"X-Shop-Secret": "s3cr3t"}).pages(None))

@@ -1,5 +1,6 @@
 """Certificates are verified, and what fails says what to do."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from tests.integration.sources.rest.asking import always, context, feed, listed, rows, serving, settings
 from tests.integration.sources.rest.conftest import Certificates
 from tests.integration.sources.rest.server import Reply
-from topline.errors import ConfigError, SourceHalted, ToplineError
+from topline.errors import ConfigError, SourceHalted, ToplineError, TransientError
 from topline.sources.rest import create
 
 ONE = always(Reply(rows("1")))
@@ -56,6 +57,13 @@ def test_without_the_client_certificate_that_is_wanted_it_stops(certificates: Ce
 def test_https_asked_of_a_server_without_tls_stops() -> None:
     with serving(ONE) as server, pytest.raises(SourceHalted, match="does not speak TLS"):
         listed(feed(server.url.replace("http://", "https://")).pages(None))
+
+
+def test_a_server_that_never_answers_the_handshake_is_not_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        asking = feed(f"https://127.0.0.1:{silent.getsockname()[1]}", timeouts={"connect": 0.3, "read": 5, "total": 10})
+        with pytest.raises(TransientError, match=r"timeouts\.connect, 0\.3 s"):
+            listed(asking.pages(None))
 
 
 @pytest.mark.parametrize(

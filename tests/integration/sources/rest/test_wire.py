@@ -76,6 +76,15 @@ def test_an_answer_that_breaks_off_is_none(wire: list[bytes]) -> None:
         listed(feed(server.url).pages(None))
 
 
+@pytest.mark.parametrize("pieces", [(), (whole()[:-5],)])
+def test_a_connection_that_is_reset_is_none(pieces: tuple[bytes, ...]) -> None:
+    with (
+        serving(always(Reply(wire=lambda: pieces, reset=True))) as server,
+        pytest.raises(TransientError, match="connection broke"),
+    ):
+        listed(feed(server.url).pages(None))
+
+
 def test_an_origin_that_is_not_there_is_none() -> None:
     with serving(always(Reply())) as server:
         url = server.url
