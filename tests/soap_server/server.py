@@ -49,12 +49,18 @@ Service = Callable[[Call], Reply]
 
 
 class SoapServer:
-    """`services`: path -> service. `next_replies` are given out first, one a call. `calls`: what came in;
-    `told`: the path and headers of each document that was asked for."""
+    """
+    services      path -> service
+    documents     path -> what a test put in the place of a WSDL file
+    moved         path -> where a redirect leads
+    next_replies  given out before all else, one a call
+    calls, told   what came in: calls, and the path and headers of each document that was asked for
+    """
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.services: dict[str, Service] = {}
         self.documents: dict[str, bytes] = {}
+        self.moved: dict[str, str] = {}
         self.next_replies: deque[Reply | Service] = deque()
         self.calls: list[Call] = []
         self.told: list[tuple[str, dict[str, str]]] = []
@@ -94,6 +100,8 @@ class SoapServer:
 
     def get(self, path: str) -> Reply:
         """A document: one that a test put here, or a WSDL file with this server's address in it."""
+        if path in self.moved:
+            return Reply(b"", 302, {"Location": self.moved[path]})
         if path in self.documents:
             return Reply(self.documents[path])
         file = (WSDLS / path.removeprefix("/wsdl/")).resolve()

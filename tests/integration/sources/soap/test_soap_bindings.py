@@ -33,6 +33,15 @@ def test_bare_messages_of_a_service_among_several(server: SoapServer) -> None:
     assert feed(made).check() == []
 
 
+def test_an_answer_of_several_parts(server: SoapServer) -> None:
+    """They stand side by side in the body, and paths begin there."""
+    server.services["/bare"] = LedgerService({"2026": ["<entry><id>1</id></entry>", "<entry><id>2</id></entry>"]})
+    one = {"operation": "EntriesAndSum", "arguments": {"value": "2026"}, "rows": "entries.entry"}
+    made = settings(server, one=one, wsdl=f"{server.url}/wsdl/bare.wsdl", service="Ledger")
+    assert [row["id"] for row in values(feed(made))] == ["1", "2"]
+    assert feed(made).check() == []
+
+
 def items(server: SoapServer, port: str, answer: str, **one: Any) -> Any:
     server.services[f"/{port.lower()}"] = ItemsService(port == "Encoded", answer)
     given = {"operation": "list", "arguments": {"since": "0", "limit": 10}, "rows": "return", **one}

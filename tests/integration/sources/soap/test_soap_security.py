@@ -10,7 +10,7 @@ import pytest
 
 from tests.integration.sources.soap.support import feed, records, settings, values
 from tests.soap_server.guards import BasicGuard, TokenGuard
-from tests.soap_server.server import Reply, SoapServer, fault
+from tests.soap_server.server import SoapServer, fault
 from tests.soap_server.services import SalesService, sale
 from topline.errors import ConfigError, SourceHalted, TransientError
 from topline.sources.base import Context
@@ -111,8 +111,7 @@ def test_without_our_certificate_it_halts(tls_server: SoapServer, certificates: 
 
 
 def test_a_redirect_away_from_https_is_not_followed(tls_server: SoapServer, certificates: Path) -> None:
-    plain = tls_server.url.replace("https", "http") + "/wsdl/sales.wsdl"
-    tls_server.get = lambda _path: Reply(b"", 302, {"Location": plain})  # type: ignore[method-assign]
+    tls_server.moved["/wsdl/sales.wsdl"] = tls_server.url.replace("https", "http") + "/wsdl/sales.wsdl"
     with pytest.raises(SourceHalted, match="not encrypted"):
         records(feed(settings(tls_server, tls=tls(certificates))))
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.integration.sources.soap.support import SALE, feed, records, schema, settings, table, values
 from tests.soap_server.contract import WSDLS
-from tests.soap_server.server import Reply, SoapServer
+from tests.soap_server.server import SoapServer
 from tests.soap_server.services import SalesService, sale
 from topline.config import load_project
 from topline.errors import ConfigError, SourceHalted, TransientError
@@ -134,9 +134,7 @@ def test_other_hosts_are_not_told_who_we_are(server: SoapServer) -> None:
 
 
 def test_a_redirect_of_the_wsdl_is_followed_on_its_host_only(server: SoapServer, sales: SalesService) -> None:
-    real = server.get
-    moved = {"/moved": "/wsdl/sales.wsdl", "/away": "http://elsewhere.example/x", "/round": "/round"}
-    server.get = lambda path: Reply(b"", 302, {"Location": moved[path]}) if path in moved else real(path)  # type: ignore[method-assign]
+    server.moved |= {"/moved": "/wsdl/sales.wsdl", "/away": "http://elsewhere.example/x", "/round": "/round"}
     server.documents["/sales-binding.wsdl"] = b"<x/>"
     with pytest.raises(SourceHalted, match=r"redirects to http://elsewhere\.example/x, another host"):
         records(feed(settings(server, wsdl=f"{server.url}/away")))
