@@ -82,6 +82,18 @@ def test_a_database_with_a_log(tmp_path: Path, postgres: Postgres) -> None:
     assert rejected == [("10250", "date missing", 0)]
 
 
+def test_times_without_a_zone_are_of_the_day_that_they_show(tmp_path: Path, postgres: Postgres) -> None:
+    dsn = postgres.dsn("chinook")
+    with psycopg.connect(dsn) as connection:
+        connection.execute(
+            "CREATE TABLE invoice (invoice_id int PRIMARY KEY, invoice_date timestamp, total numeric, city text)"
+        )
+        connection.execute("INSERT INTO invoice VALUES (1, '2026-11-20 23:59:59', 5, 'Roma')")
+    project, _ = made(tmp_path / "shop", dsn)
+    cities, _, _ = rankings(project)
+    assert cities == [("2026-11-20", "everywhere", "", "Roma", 5.0)]
+
+
 def test_a_password_goes_to_env_alone(tmp_path: Path, postgres: Postgres) -> None:
     dsn = postgres.dsn("secretive")
     with psycopg.connect(dsn) as connection:
@@ -147,6 +159,17 @@ def test_a_file_as_a_spreadsheet_writes_it(tmp_path: Path) -> None:
     assert cities == [("2026-11-20", "DE", "", "Köln", 24691.2)]
     assert people == [("2026-11-20", "S0", "", 12345.6), ("2026-11-20", "S1", "", 12345.6)]
     assert rejected == [("B20", "date not readable", 0)]
+
+
+def test_names_in_camel_case_and_an_amount_that_is_called_sales(tmp_path: Path) -> None:
+    (tmp_path / "retail.csv").write_text(
+        "InvoiceNo,InvoiceDate,City,Country,Sales\n1,2026-11-20,Roma,Italy,5\n2,2026-11-20,Roma,Italy,7\n"
+    )
+    project, said = made(tmp_path / "project", str(tmp_path / "retail.csv"))
+    assert said["missing"] == ["salesman_id"]  # who sold is not told by how much
+    assert "field: InvoiceDate" in (project.folder / "topline.yml").read_text()
+    cities, _, _ = rankings(project)
+    assert cities == [("2026-11-20", "Italy", "", "Roma", 12.0)]
 
 
 def test_a_file_whose_rows_have_no_key(tmp_path: Path) -> None:

@@ -190,7 +190,8 @@ def _salesman(draft: _Draft) -> Use | None:
         if len(join.reference.referred) == 1 and _is_person(join, draft):
             return Use(join.alias, join.table.column(join.reference.referred[0]))
     serving = [column for column in draft.fact.columns if column.type in (Type.TEXT, Type.BIGINT)]
-    own = [column for column in serving if column.name not in draft.fact.key]
+    amount = [use.column for use in draft.uses.get("amount", ())]
+    own = [column for column in serving if column.name not in draft.fact.key and column not in amount]
     plain = [(place, column) for column in own if (place := rank("salesman_id", column.name)) is not None]
     ids = [pair for pair in plain if {"id", "no", "number", "code"} & set(words(pair[1].name))]
     return Use(draft.fact.name, min(ids or plain, key=lambda pair: pair[0])[1]) if plain else None

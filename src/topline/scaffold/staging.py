@@ -84,6 +84,8 @@ def _date(sketch: Sketch) -> Iterator[tuple[str, str]]:
         yield f"{{{{ sale_date('{_sql(found[0])}', var('time_zone')) }}}} as date", ""
     elif found[0].column.type is Type.DATE:
         yield f"{_sql(found[0])} as date", ""
+    elif found[0].column.type is Type.TIMESTAMP:  # a time without a zone is of the day that it shows
+        yield f"cast({_sql(found[0])} as date) as date", ""
     else:
         yield f"{{{{ {_macro('business_date', found[0])} }}}} as date", ""
 

@@ -64,7 +64,7 @@ def places_of(names: Sequence[str], shape: FileShape) -> dict[str, int]:
     A name that is not there exactly is looked for with its case ignored, and with spaces and hyphens as underscores; the spaces
     around it, and whether its accents are letters of their own (Unicode's NFC), never tell two names apart.
     """
-    exact, folded = Counter(names), Counter(map(_folded, names))
+    exact, folded = Counter(names), Counter(map(name_alike, names))
     places: dict[str, int] = {}
     missing: list[str] = []
     twice: list[str] = []
@@ -72,10 +72,10 @@ def places_of(names: Sequence[str], shape: FileShape) -> dict[str, int]:
         name = shape.field_of(column)
         if exact[name] == 1:
             places[column] = names.index(name)
-        elif exact[name] == 0 and folded[_folded(name)] == 1:
-            places[column] = [_folded(n) for n in names].index(_folded(name))
+        elif exact[name] == 0 and folded[name_alike(name)] == 1:
+            places[column] = [name_alike(n) for n in names].index(name_alike(name))
         else:
-            (twice if folded[_folded(name)] else missing).append(name)
+            (twice if folded[name_alike(name)] else missing).append(name)
     if missing:
         expected = ", ".join(map(shape.field_of, shape.wanted))
         raise ValueError(f"the header lacks {', '.join(missing)}: found {_shown(names)}; expected {expected}")
@@ -84,7 +84,8 @@ def places_of(names: Sequence[str], shape: FileShape) -> dict[str, int]:
     return places
 
 
-def _folded(name: str) -> str:
+def name_alike(name: str) -> str:
+    """What names that are taken for each other have in common."""
     return unicodedata.normalize("NFC", name.strip()).casefold().replace(" ", "_").replace("-", "_")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from topline.sources.files.header import name_alike
 from topline.sources.files.moments import Moments
 from topline.sources.files.spelling import PLAIN, Numbers
 
@@ -18,6 +19,7 @@ _WAYS = ((",", "."), (".", ","), (",", " "), (".", "'"), (".", " "))
 _ISO = r"^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:[.]\d+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?$"
 _DAYS = ("%d{0}%m{0}%Y", "%m{0}%d{0}%Y", "%Y{0}%m{0}%d", "%d{0}%m{0}%y", "%m{0}%d{0}%y", "%d{0}%b{0}%Y", "%b{0}%d,{0}%Y")
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p", "T%H:%M:%S", " %H.%M")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")  # InvoiceNo is invoice_no
 _COMPACT = ("%Y%m%d", "%Y%m%d%H%M%S", "%Y%m%d %H%M%S")
 
 
@@ -35,14 +37,14 @@ class Guess:
     @property
     def needs_field(self) -> bool:
         """Whether the file's name is not found by itself."""
-        return self.field.casefold().replace(" ", "_").replace("-", "_") != self.name
+        return name_alike(self.field) != self.name
 
 
 def named(fields: Sequence[str]) -> list[str]:
     """Names to declare for a file's columns: lower case, digits and underscores, each another one."""
     names: list[str] = []
     for place, text in enumerate(fields, start=1):
-        name = re.sub(r"\W+", "_", text.casefold()).strip("_") or f"column_{place}"
+        name = re.sub(r"\W+", "_", _CAMEL.sub("_", text.strip()).casefold()).strip("_") or f"column_{place}"
         name = f"c_{name}" if name[0].isdigit() else name
         names.append(name if name not in names else f"{name}_{place}")
     return names
