@@ -35,7 +35,7 @@ class Http:
         """ConfigError names a certificate that cannot be used."""
         self._limit, self._timeouts = settings.max_response_bytes, settings.timeouts
         self._headers, basic, waits = settings.http_headers, settings.basic, settings.timeouts
-        self._auth = httpx2.BasicAuth(basic.username, basic.password) if basic else None
+        self._auth = httpx2.BasicAuth(basic.username, basic.password.get_secret_value()) if basic else None
         self._client = httpx2.Client(
             verify=tls_context(settings.tls, root),
             headers={"User-Agent": "topline"},
@@ -183,7 +183,8 @@ def tls_context(tls: Tls, root: Path) -> ssl.SSLContext:
         setting, file = "certificate", tls.certificate
         if tls.certificate is not None:
             key = None if tls.key is None else str(root / tls.key)
-            context.load_cert_chain(str(root / tls.certificate), key, lambda: tls.key_password or "")
+            secret = tls.key_password.get_secret_value() if tls.key_password else ""
+            context.load_cert_chain(str(root / tls.certificate), key, lambda: secret)
     except (OSError, ValueError) as error:
         raise ConfigError(f"tls.{setting}: {file} cannot be used: {error}") from None
     return context

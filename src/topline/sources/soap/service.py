@@ -62,10 +62,10 @@ class Service:
 
 def _secrets(settings: SoapSettings) -> set[str]:
     """Texts that no message may hold: passwords, and whatever stands in headers."""
-    found = {settings.tls.key_password or "", *settings.http_headers.values(), *_texts(settings.soap_headers)}
-    for login in (settings.username_token, settings.basic):
-        if login is not None:
-            found.add(login.password)
+    logins = (settings.username_token, settings.basic)
+    passwords = [settings.tls.key_password, *(login.password for login in logins if login is not None)]
+    found = {*settings.http_headers.values(), *_texts(settings.soap_headers)}
+    found |= {password.get_secret_value() for password in passwords if password is not None}
     return {text for text in found if len(text) >= _SHORTEST_SECRET}
 
 

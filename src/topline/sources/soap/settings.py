@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 import jmespath
 from jmespath.exceptions import JMESPathError
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from topline.config import Settings
 from topline.sources.polled import PolledSettings, PolledTable
@@ -19,7 +19,7 @@ class UsernameToken(Settings):
     """WS-Security UsernameToken (OASIS, profile 1.1)."""
 
     username: str = Field(description="User name.")
-    password: str = Field(repr=False, description=f"Password, by reference: {_REFERENCE}")
+    password: SecretStr = Field(description=f"Password, by reference: {_REFERENCE}")
     type: Literal["digest", "text"] = Field(
         "digest", description="`digest`: SHA-1 of nonce, time and password; `text`: the password itself, with nonce and time."
     )
@@ -30,7 +30,7 @@ class Basic(Settings):
     """HTTP basic authentication."""
 
     username: str = Field(description="User name.")
-    password: str = Field(repr=False, description=f"Password, by reference: {_REFERENCE}")
+    password: SecretStr = Field(description=f"Password, by reference: {_REFERENCE}")
 
 
 class Tls(Settings):
@@ -39,7 +39,7 @@ class Tls(Settings):
     ca: str | None = Field(None, description="PEM file of the authorities to trust, instead of the system's.")
     certificate: str | None = Field(None, description="PEM file of our certificate, where the server asks for one.")
     key: str | None = Field(None, description="PEM file of its key, where it is not in `certificate`.")
-    key_password: str | None = Field(None, repr=False, description=f"Password of the key, by reference: {_REFERENCE}")
+    key_password: SecretStr | None = Field(None, description=f"Password of the key, by reference: {_REFERENCE}")
 
     @model_validator(mode="after")
     def _key_of_a_certificate(self) -> "Tls":

@@ -44,7 +44,7 @@ class Token:
 
     def _add_token(self, security: etree._Element) -> None:
         nonce, created = os.urandom(16), _instant(self._now())
-        password = self._settings.password
+        password = self._settings.password.get_secret_value()
         if self._settings.type == "digest":
             password = digest(nonce, created, password)
         token = etree.SubElement(security, f"{{{WSSE}}}UsernameToken")
