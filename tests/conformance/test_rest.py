@@ -156,15 +156,6 @@ class Rising(RestOrigin):
         return Reply(b'{"next": ' + following.encode() + b', "items": ' + _json(rows[:SIZE]) + b"}")
 
 
-class Compared(Rising):
-    """As before, but rows go without a word: now and then everything is compared."""
-
-    table: ClassVar = {name: value for name, value in {**Rising.table, "compare_every": 0.02}.items() if name != "deleted"}
-
-    def delete(self, ids: Sequence[str]) -> None:
-        RestOrigin.delete(self, ids)
-
-
 class Tokens(RestOrigin):
     """The origin gives a token for the next poll, and forgets those that are older than five changes."""
 
@@ -187,7 +178,7 @@ class Tokens(RestOrigin):
         return Reply(json.dumps(body).encode()[:-1] + b', "items": ' + _json(rows[:SIZE]) + b"}")
 
 
-@pytest.mark.parametrize("kind", [Pages, Offsets, Lines, Csv, Rising, Compared, Tokens])
+@pytest.mark.parametrize("kind", [Pages, Offsets, Lines, Csv, Rising, Tokens])
 class TestRest(SourceSuite):
     @pytest.fixture
     def origin(self, tmp_path: Path, kind: type[RestOrigin]) -> Iterator[Origin]:

@@ -87,9 +87,9 @@ class JsonReader:
             raise Unreadable(f"rows: {self._rows!r} cannot be looked up: {_first_line(error)}") from None
         if isinstance(found, list):
             return found
-        what = "nothing" if found is None else f"no list: {dumps(found)[:80]}"
+        what = "nothing" if found is None else "an object" if isinstance(found, dict) else "a single value"
         remedy = f"; where it is left out for an empty list, write {self._rows} || `[]`" if found is None else ""
-        raise Unreadable(f"rows: {self._rows!r} finds {what}{remedy}")
+        raise Unreadable(f"rows: {self._rows!r} finds {what}, no list{remedy}")
 
     def _element(self, value: Any, pieces: "_Pieces", place: int) -> Element:
         def raw() -> bytes:
@@ -211,36 +211,36 @@ class CsvReader:
     accept = _ACCEPT["csv"]
 
     def __init__(self, table: RestTable) -> None:
-        self._encoding, self._names = table.encoding, table.csv.header
+        header = table.csv.header
+        self._encoding, self._named = table.encoding, not isinstance(header, bool)
+        self._names: tuple[str, ...] = () if isinstance(header, bool) else header
         self._splitter = Splitter(Dialect(table.csv.delimiter.encode(), table.csv.quote.encode(), max_bytes=1 << 28))
 
     def read(self, body: bytes, charset: str) -> Body:
         encoding = _line_encoding(self._encoding or charset)
         records = self._records(body.removeprefix(_BOM))
-        if isinstance(self._names, bool):
-            self._names_seen = self._header(next(records, None), encoding)
-            return Body([_of_fields(fields, raw, fault, self._names_seen, encoding) for fields, raw, fault in records])
+        if not self._named:
+            self._names = self._header(next(records, None), encoding)
         return Body([_of_fields(fields, raw, fault, self._names, encoding) for fields, raw, fault in records])
 
     def reread(self, raw: bytes) -> Element:
-        names = getattr(self, "_names_seen", ()) if isinstance(self._names, bool) else self._names
         fields, _, fault = next(self._records(raw), ([], b"", "it holds no record"))
-        return _of_fields(fields, raw, fault, names, self._encoding or "utf-8")
+        return _of_fields(fields, raw, fault, self._names, self._encoding or "utf-8")
 
     @property
     def knows_header(self) -> bool:
-        return not isinstance(self._names, bool) or hasattr(self, "_names_seen")
+        return bool(self._names)
 
     def _header(self, found: tuple[list[bytes | None], bytes, str] | None, encoding: str) -> tuple[str, ...]:
         if found is None:
             raise Unreadable("it is empty, without a header; csv.header can name the fields")
-        fields, raw, fault = found
+        fields, _, fault = found
         try:
             names = tuple((field or b"").decode(encoding).strip() for field in fields)
         except UnicodeDecodeError as error:
             fault = _not_valid(error)
         if fault or len(set(names)) < len(names):
-            raise Unreadable(f"its header cannot be read: {fault or 'a name stands twice'}: {raw[:100]!r}")
+            raise Unreadable(f"its header cannot be read: {fault or 'a name stands twice'}")
         return names
 
     def _records(self, data: bytes) -> Iterator[tuple[list[bytes | None], bytes, str]]:

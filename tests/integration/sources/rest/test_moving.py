@@ -84,7 +84,7 @@ def polled(asking: Any, cursor: str | None, known: dict[int, int]) -> str | None
 @pytest.mark.parametrize("order", list(ORDERS))
 @pytest.mark.parametrize("paging", [PAGE, LINK, OFFSET, TOKEN], ids=["page", "link", "offset", "token"])
 @pytest.mark.parametrize("cursor", [NUMBER, TIME], ids=["number", "time"])
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(actions=ACTIONS)
 def test_every_change_is_seen(
     server: Server, paging: dict[str, Any], order: str, cursor: dict[str, Any], actions: list[list[Action]]
@@ -108,7 +108,7 @@ def test_every_change_is_seen(
     assert known == origin.rows
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(actions=ACTIONS)
 def test_by_offset_no_row_that_stays_is_passed_over(server: Server, actions: list[list[Action]]) -> None:
     origin = server.app = Shrinking("by id", actions)
