@@ -1,5 +1,6 @@
 # make demo [DURATION=30s]   the whole on this machine, rankings live in the terminal
-# make test                  every test
+# make test                  the tests (minutes)
+# make test-long             those that take longer: larger data, more kills, more histories
 # make setup-dbt             .venv-dbt, in which the tests run dbt (make test does it by itself)
 .PHONY: help setup setup-dbt demo test test-long lint format lock bench
 
@@ -19,7 +20,7 @@ test: setup-dbt
 	.venv/bin/python -m pytest -m "not long" -n 2 --dist loadfile $(PYTEST)
 
 test-long: setup-dbt
-	.venv/bin/python -m pytest $(PYTEST)
+	.venv/bin/python -m pytest -m long -n 2 --dist loadfile $(PYTEST)
 
 lint: setup
 	.venv/bin/ruff check .
