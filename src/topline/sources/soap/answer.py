@@ -63,7 +63,7 @@ class Reading:
         original = Original(b"" if placed else reply.body, body.getroottree().getroot(), spoilt)
         _mark(spoilt, original, tree, rows, elements)
         records = tuple(
-            self._record(row, tree, partial(_bytes, original, found, row), f"{page}record {place}")
+            self._record(row, tree, partial(_bytes, original, found, row if found is None else ""), f"{page}record {place}")
             for place, (row, found) in enumerate(zip(rows, elements, strict=True), 1)
         )
         return Answer(records, more, following, _print(rows) if self._paged else b"")

@@ -185,7 +185,10 @@ class SoapSettings(PolledSettings):
     proxy: str | None = Field(None, description="HTTP proxy. That of the environment is not used.")
     timeouts: Timeouts = Field(default_factory=lambda: Timeouts(), description="How long to wait.")
     max_response_bytes: int = Field(
-        64 << 20, ge=1024, le=1 << 31, description="A larger answer halts the source: ask for smaller pages."
+        32 << 20,
+        ge=1024,
+        le=1 << 31,
+        description="A larger answer halts the source: ask for smaller pages. Reading one takes about twenty times its size.",
     )
     tables: dict[str, SoapTable] = Field(
         min_length=1, description="Table (as declared in the models' sources) -> its operation."
