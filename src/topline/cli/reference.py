@@ -1,9 +1,10 @@
 """Makes docs/configuration.md from the settings as they are declared: `python -m topline.cli.reference`."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -26,6 +27,8 @@ project's folder). A password in plain text is refused. Inside a DSN the secret 
 encoded: `postgresql://topline:${env:PASSWORD}@db.example.org/rankings`. A whole DSN may come from the environment, with its
 password: `TOPLINE_RESULTS__DSN`, or `dsn: ${env:SHOP_DSN}`.
 """
+
+_MODULES = re.compile(r"\b(?:[a-z_]+\.)+(?=[A-Z])")
 
 
 def reference() -> str:
@@ -59,18 +62,17 @@ def _nested(annotation: Any) -> tuple[type[BaseModel], str] | None:
     """The settings class inside an annotation, and how its names are reached; None for a plain value."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation, "."
+    named = get_origin(annotation) is dict
     for argument in get_args(annotation):
         found = _nested(argument)
         if found is not None:
-            return found[0], ".NAME."
+            return found[0], ".NAME" + found[1] if named else found[1]
     return None
 
 
 def _type(field: FieldInfo) -> str:
     text = field.annotation.__name__ if isinstance(field.annotation, type) else str(field.annotation)
-    for noise in ("typing.", "pydantic.", "topline.config.", "collections.abc.", "pathlib."):
-        text = text.replace(noise, "")
-    return f"`{text.replace('NoneType', 'None')}`"
+    return f"`{_MODULES.sub('', text).replace('NoneType', 'None')}`"
 
 
 def _default(field: FieldInfo, nested: object) -> str:

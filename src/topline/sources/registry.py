@@ -14,6 +14,7 @@ from topline.config import CONFIG_FILE, Project, Settings
 from topline.errors import ConfigError
 from topline.schema import TableSchema
 from topline.sources.base import Context, Source
+from topline.sources.secrets import plain_secrets, secret_names
 
 KINDS: Mapping[str, str] = {
     "files": "topline.sources.files",
@@ -110,8 +111,12 @@ class _Build:
 
     def _settings(self, chosen: Kind) -> Settings | None:
         """Validated as written, so that a fault can show the value; then again with secrets, which no fault may show."""
-        if not self._validate(chosen, self._raw, shown=True):
+        written = self._validate(chosen, self._raw, shown=True)
+        if written is None:
             return None
+        for place, text in plain_secrets(written):
+            if text not in self._project.environment.values():
+                self._fault(place, "a secret in plain text; write ${env:NAME} or ${file:/path} in its place")
         resolved = self._resolve(self._raw, "")
         return None if self.faults else self._validate(chosen, resolved, shown=False)
 
@@ -121,9 +126,15 @@ class _Build:
         except ValidationError as error:
             for item in error.errors():
                 place = ".".join(str(part) for part in item["loc"])
-                value = f" (found {item['input']!r})" if shown and item["type"] not in {"missing", "extra_forbidden"} else ""
+                value = f" (found {item['input']!r})" if shown and self._may_show(chosen, dict(item)) else ""
                 self._fault(place, f"{item['msg'].removeprefix('Value error, ')}{value}")
         return None
+
+    def _may_show(self, chosen: Kind, item: Mapping[str, Any]) -> bool:
+        """A value by itself helps; a whole mapping may hold a secret, as the value of a secret's setting does."""
+        plain = not isinstance(item["input"], dict | list)
+        secret = bool(secret_names(chosen.settings) & {str(part) for part in item["loc"]})
+        return plain and not secret and item["type"] not in {"missing", "extra_forbidden"}
 
     def _resolve(self, node: Any, place: str) -> Any:
         """References to secrets replaced everywhere, `embedded:` servers by running ones."""

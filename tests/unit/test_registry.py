@@ -100,3 +100,32 @@ def test_an_embedded_dsn_becomes_a_running_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_setting_is_described(kind: str) -> None:
     assert all(field.description for field in settings_of(kind).model_fields.values())
+
+
+SHOP = """\
+project: sales
+sources:
+  webshop:
+    kind: rest
+    url: https://shop.example.org
+    auth: {type: bearer, token: %s}
+    every: %s
+    tables:
+      orders: {path: /orders}
+"""
+
+
+def test_a_secret_in_plain_text_is_refused_and_never_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    orders = table("webshop.orders")
+    faults = built(tmp_path, SHOP % ("s3cret-word", "60"), orders)
+    assert [fault.partition(": ")[2] for fault in faults] == [
+        "sources.webshop.auth.token: a secret in plain text; write ${env:NAME} or ${file:/path} in its place"
+    ]
+    assert "s3cret-word" not in str(built(tmp_path, SHOP % ("[s3cret-word]", "soon"), orders))
+    monkeypatch.setenv("SHOP_TOKEN", "s3cret-word")
+    assert built(tmp_path, SHOP % ('"${env:SHOP_TOKEN}"', "60"), orders) == ["webshop"]
+
+
+def test_a_secret_that_comes_from_the_environment_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TOPLINE_SOURCES__WEBSHOP__AUTH__TOKEN", "s3cret-word")
+    assert built(tmp_path, SHOP % ('"${env:OTHER}"', "60"), table("webshop.orders")) == ["webshop"]
