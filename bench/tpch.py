@@ -89,9 +89,7 @@ class Stages:
         dataflow = Dataflow.load(plan, next((self.folder / ".topline").glob("checkpoint.*")))
         parts, orders = sorted(dataflow.state(), key=lambda part: -part.bytes), dataflow.table_count("tpch.orders")
         largest = ", ".join(f"{part.description} {part.bytes / orders:.0f}" for part in parts[:8])
-        print(
-            f"{sum(part.bytes for part in parts) / orders:.0f} bytes of state an order, lines too ({largest})", flush=True
-        )
+        print(f"{sum(part.bytes for part in parts) / orders:.0f} bytes of state an order, lines too ({largest})", flush=True)
         dataflow.close()
 
     def audit(self) -> None:
