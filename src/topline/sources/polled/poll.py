@@ -9,11 +9,11 @@ import numpy as np
 
 from topline.changes import DELETE, DeadLetter, Ints, Part, Position, Sweep, TableChanges
 from topline.sources.polled.feed import CursorExpired, Feed, Page, Record
-from topline.sources.polled.known import Known
+from topline.sources.polled.memory import TableMemory
 from topline.sources.polled.records import Rows, TableShape, Unreadable
-from topline.sources.polled.state import TableState
 
 _SLICE = 10_000  # keys that are retracted at once
+_KEPT = b"1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +30,21 @@ class Tally:
 
     seen: set[str] = field(default_factory=set)
     records: int = 0
-    letters: dict[str, None] = field(default_factory=dict)
+    letters: set[str] = field(default_factory=set)
     unchanged: bool = False
 
 
 class Poll:
-    """`lists` or `compares` runs it. `state` and `known` are as of the last draft, and are to be committed with it."""
+    """`lists` or `compares` runs it. The memory is as of the last draft, and is to be committed with it."""
 
-    def __init__(self, shape: TableShape, feed: Feed, state: TableState, known: Known, number: int) -> None:
-        self._shape, self._feed, self._state, self._known = shape, feed, state, known
+    def __init__(self, shape: TableShape, feed: Feed, memory: TableMemory, number: int) -> None:
+        self._shape, self._feed = shape, feed
+        self._state, self._known, self._letters = memory.state, memory.known, memory.letters
         self._number, self._row = number, 0
         self.tally = Tally()
         self.max_rows = _SLICE
         self.whole = False  # everything was listed: what was not seen is gone
+        self.strangers: frozenset[str] | None = None  # keys that a comparison of keys found and that are not known
         self._later: str | None = None  # the cursor of a list that begins before where the table stands
         self.started = datetime.now(UTC)
 
@@ -60,16 +62,22 @@ class Poll:
             yield from self._list(None)
 
     def compares(self) -> Iterator[Draft]:
-        """The keys of everything that is there: those known and not seen are gone."""
-        pages = self._feed.keys()
+        """The keys of everything that is there: those known and not seen are gone. With rows to sweep, all is listed."""
+        pages = self._feed.keys() if self._state.sweep_below is None else None
         if pages is None:
             yield from self._list(None)
             return
+        clean = True
         for page in pages:
+            keys, all_read = self._shape.keys(page.records)
             self.tally.records += len(page.records)
-            self.tally.seen.update(self._shape.keys(page.records))
+            self.tally.seen.update(keys)
+            clean &= all_read
+            yield Draft()  # whoever reads may stop in between
         self.whole = True
-        yield from self._retracted()
+        self.strangers = frozenset(key for key in self.tally.seen if key not in self._known)
+        if clean:
+            yield from self._retracted()
 
     def _list(self, since: str | None) -> Iterator[Draft]:
         self.whole = since is None
@@ -79,11 +87,12 @@ class Poll:
         if self.tally.unchanged:
             return
         if self.whole:
-            self._state.letters = list(self.tally.letters)
+            for print_ in self._letters.others(self.tally.letters):
+                self._letters.note(print_, None)
         if self.whole and not self.tally.letters:
             yield from self._retracted()
         self._state.cursor = self._later or self._state.cursor
-        yield Draft(self._swept(since))
+        yield Draft(self._swept())
         self._known.retain(self.tally.seen)
 
     def _page(self, page: Page, ahead: bool) -> Iterator[Draft]:
@@ -120,18 +129,15 @@ class Poll:
         self.tally.seen.update(rows.keys)
         if self.whole and not self._known.stored:
             return np.arange(len(rows.keys), dtype=np.int64)
-        pairs = zip(rows.keys, rows.prints, strict=True)
-        return np.flatnonzero(np.array([self._known.is_news(key, print_) for key, print_ in pairs], bool)).astype(np.int64)
+        last = {key: nth for nth, key in enumerate(rows.keys)}  # of rows with one key, the last counts
+        news = [nth for key, nth in last.items() if self._known.is_news(key, rows.prints[nth])]
+        return np.array(sorted(news), dtype=np.int64)
 
     def _is_new(self, bad: Unreadable) -> bool:
         """Whether this record was not kept as a letter before. Either way the list is not clean."""
-        self._state.unclean |= self._state.sweep_below is not None
         print_ = hashlib.blake2b(bad.raw, digest_size=12).hexdigest()
-        self.tally.letters[print_] = None
-        if print_ in self._state.letters:
-            return False
-        self._state.letters.append(print_)
-        return True
+        self.tally.letters.add(print_)
+        return self._letters.is_news(print_, _KEPT)
 
     def _letter(self, bad: Unreadable, row: int) -> DeadLetter:
         place = Position(self._number, row)
@@ -155,14 +161,20 @@ class Poll:
         rows = self._shape.deletes(keys)
         return Draft((TableChanges(self._table, self._partition, rows, np.full(count, DELETE, np.int8), hi, lo),))
 
-    def _swept(self, since: str | None) -> tuple[Sweep, ...]:
-        """After a resync: what the list, now at its end, did not give again. An unclean one is kept for a later list."""
+    def _swept(self) -> tuple[Sweep, ...]:
+        """After a resync: what a whole list, now at its end, did not give again. One that went on from a cursor, because it
+        was interrupted, may have passed over a row that moved behind it meanwhile: then all is listed once more."""
         below = self._state.sweep_below
-        found = bool(self.tally.seen) or since is not None or self._shape.settings.on_empty == "retract"
-        unclean = bool(self.tally.letters) or (self._state.unclean and not self.whole)
-        if below is None or unclean or not found:
+        if below is None:
             return ()
-        self._state.sweep_below, self._state.unclean = None, False
+        if not self.whole:
+            self._state.cursor = self._state.cursor if self._state.unclean else None
+            return ()
+        found = bool(self.tally.seen) or self._shape.settings.on_empty == "retract"
+        self._state.unclean = bool(self.tally.letters) or not found
+        if self._state.unclean:
+            return ()
+        self._state.sweep_below = None
         self._row += 1
         return (Sweep(self._table, self._partition, below, Position(self._number, self._row)),)
 

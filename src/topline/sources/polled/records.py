@@ -62,10 +62,12 @@ class TableShape:
         places = np.array([good[place] for place in kept.tolist()], np.int64)
         return self._rows(table, ops, places), [self._unreadable(place, records[place], why) for place, why in sorted(faults)]
 
-    def keys(self, records: Sequence[Record]) -> list[str]:
-        """The keys of records that need hold nothing else. A record without one is skipped: its row was kept as a letter."""
-        values = [self._key_of(record) for record in records if not record.fault]
-        return _keys(self.schema, table_of(self.schema, values, self.zone)[0])
+    def keys(self, records: Sequence[Record]) -> tuple[list[str], bool]:
+        """The keys of records that need hold nothing else but the mark of a row that is gone, which is left out; whether each
+        record had its key."""
+        values = [self._key_of(record) for record in records if not (record.fault or self._is_gone(record))]
+        table, _, refused = table_of(self.schema, values, self.zone)
+        return _keys(self.schema, table), not (refused or any(record.fault for record in records))
 
     def deletes(self, keys: Sequence[str]) -> pa.Table:
         """Rows that hold these keys and nothing else."""

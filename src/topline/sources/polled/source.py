@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -12,7 +13,7 @@ from topline.errors import StateError
 from topline.sources import spill
 from topline.sources.base import Context, Fault, Progress, Resume
 from topline.sources.polled.feed import Feed
-from topline.sources.polled.known import Known
+from topline.sources.polled.memory import TableMemory, Ways, forgotten, stands
 from topline.sources.polled.poll import Draft, Poll
 from topline.sources.polled.records import TableShape
 from topline.sources.polled.settings import PolledSettings, PolledTable
@@ -23,24 +24,35 @@ _REST = 0.02  # seconds between two looks at what is due
 
 @dataclass(slots=True)
 class _Table:
-    """A table between `open` and `close`. `written`: its state as it was handed on last."""
+    """A table between `open` and `close`."""
 
     name: str
     shape: TableShape
     feed: Feed
-    state: TableState
-    known: Known
-    written: bytes
+    memory: TableMemory
     due: float = 0.0
     compare_due: float = 0.0
     compared: bool = True  # the last poll did: a list comes between two comparisons
     strangers: frozenset[str] = frozenset()  # keys that a comparison found and no poll had given yet
+    never: frozenset[str] = frozenset()  # those of them that a whole list did not give either
     poll: Poll | None = None
     drafts: Iterator[Draft] | None = None
 
     @property
     def comparing(self) -> bool:
         return self.shape.settings.compare_every is not None
+
+    def note_strangers(self, poll: Poll) -> None:
+        """Rows that the cursor passed over: keys that a comparison found, and the poll after it did not give. Then all is
+        listed, once: a key whose row cannot be read stays strange."""
+        left = frozenset(key for key in self.strangers if key not in self.memory.known) - self.never
+        if poll.strangers is not None:
+            self.strangers, self.never = poll.strangers - self.never, self.never & poll.strangers
+        elif poll.whole:
+            self.strangers, self.never = frozenset(), self.never | left
+        else:
+            self.strangers = left
+            self.memory.state.cursor = None if left else self.memory.state.cursor
 
 
 class PolledSource:
@@ -57,6 +69,7 @@ class PolledSource:
         }
         self._tables: list[_Table] = []
         self._issued: dict[str, int] = {}  # poll numbers that were handed out; they outlive an opening
+        self._begun: dict[str, int] = {}  # how many polls were begun before a table's last one; they outlive an opening too
         self._waited: set[str] = set()  # tables that were not polled whole since `open`
         self._records = 0
 
@@ -94,7 +107,7 @@ class PolledSource:
         return not self._waited
 
     def progress(self) -> Progress:
-        loading = [table.name for table in self._tables if not table.state.loaded]
+        loading = [table.name for table in self._tables if not table.memory.state.loaded]
         polling = [table.name for table in self._tables if table.poll is not None]
         return Progress(
             phase="copying" if loading else "streaming" if polling else "idle",
@@ -118,10 +131,9 @@ class PolledSource:
     def resync(self, table: str | None, resume: Resume) -> dict[str, bytes | None]:
         memory: dict[str, bytes | None] = {}
         for name in self._shapes if table is None else (table,):
-            memory |= dict.fromkeys((entry for entry in resume.memory if entry.startswith(_known(name))), None)
-            state = TableState.load(resume.memory, name)
-            number = self._issued[name] = max(state.poll, self._issued.get(name, 0), _stands(resume, name)) + 1
-            memory[name] = TableState(poll=number, loaded=state.loaded, sweep_below=number).encode()
+            poll = TableState.load(resume.memory, name).poll
+            number = self._issued[name] = max(poll, self._issued.get(name, 0), stands(resume, name)) + 1
+            memory |= forgotten(name, resume, number)
         return memory
 
     def reread(self, letter: DeadLetter) -> TableChanges | DeadLetter:
@@ -140,32 +152,32 @@ class PolledSource:
         return TableChanges(letter.table, letter.partition, rows.rows, rows.ops, hi, lo)
 
     def close(self) -> None:
-        for table in self._tables:
-            table.feed.close()
-        self._tables = []
+        tables, self._tables = self._tables, []
+        for table in tables:
+            with suppress(Exception):
+                table.feed.close()
 
     def _table(self, name: str, shape: TableShape, resume: Resume) -> _Table:
-        state = TableState.load(resume.memory, name)
-        state.poll = max(state.poll, _stands(resume, name))
         feed = self._feed(name)
-        stored = not feed.incremental or shape.settings.compare_every is not None
-        known = Known.load(_known(name), stored, resume.memory)
-        return _Table(name, shape, feed, state, known, written=state.encode())
+        ways = Ways.of(shape, feed.incremental)
+        return _Table(name, shape, feed, TableMemory.load(name, resume, ways, self._issued.get(name, 0)))
 
     def _at_work(self) -> _Table | None:
-        """The table whose poll is under way, or the one that is due longest."""
+        """The table whose poll is under way, or the one that is due longest; of those, the one that was asked longest ago: a
+        table that always fails lets the others go on."""
         for table in self._tables:
             if table.poll is not None:
                 return table
-        due = min(self._tables, key=lambda table: table.due)
+        due = min(self._tables, key=lambda table: (table.due, self._begun.get(table.name, 0)))
         if due.due > time.monotonic():
             return None
         self._begin(due)
         return due
 
     def _begin(self, table: _Table) -> None:
-        number = max(table.state.poll, self._issued.get(table.name, 0)) + 1
-        table.poll = Poll(table.shape, table.feed, table.state, table.known, number)
+        self._begun[table.name] = max(self._begun.values(), default=0) + 1
+        number = max(table.memory.state.poll, self._issued.get(table.name, 0)) + 1
+        table.poll = Poll(table.shape, table.feed, table.memory, number)
         table.compared = table.comparing and not table.compared and table.compare_due <= time.monotonic()
         table.drafts = table.poll.compares() if table.compared else table.poll.lists()
 
@@ -186,54 +198,34 @@ class PolledSource:
         poll, now = table.poll, time.monotonic()
         assert poll is not None
         table.poll = table.drafts = None
-        table.state.loaded = True
-        if table.strangers and not table.state.letters and any(key not in table.known for key in table.strangers):
-            table.state.cursor = None  # rows that the cursor passed over: list everything
-        table.strangers = frozenset()
+        table.memory.state.loaded = True
+        table.note_strangers(poll)
         if poll.whole and table.comparing:
             table.compare_due = now + (table.shape.settings.compare_every or 0)
-            table.strangers = frozenset(key for key in poll.tally.seen if key not in table.known)
-        # What went while nobody looked is found before the table counts as read.
-        compares_next = table.comparing and table.name in self._waited and table.compare_due <= now
-        table.due = now if compares_next else now + self._settings.every
-        if not compares_next:
+        # What went or was passed over while nobody looked is found before the table counts as read.
+        unseen = table.comparing and (table.compare_due <= now or bool(table.strangers))
+        looks_on = table.name in self._waited and (unseen or table.memory.state.sweeps_next)
+        table.due = now if looks_on else now + self._settings.every
+        if not looks_on:
             self._waited.discard(table.name)
 
     def _batch(self, table: _Table, poll: Poll, draft: Draft) -> SourceBatch | None:
         """The draft with the position and the memory that it leads to; None where nothing changed at all."""
-        position = poll.position
+        positions: dict[str, Position] = {}
         if draft.parts or draft.letters:
-            assert position is not None
-            table.state.poll = self._issued[table.name] = position.hi
-        memory = table.known.changes()
-        state = table.state.encode()
-        if state != table.written:
-            memory[table.name] = table.written = state
-        if not (draft.parts or draft.letters or memory):
+            assert poll.position is not None
+            table.memory.state.poll = self._issued[table.name] = poll.position.hi
+            positions[table.name] = poll.position
+        memory = table.memory.changes()
+        if not (positions or memory):
             return None
-        return SourceBatch(
-            self.name,
-            draft.parts,
-            {table.name: position} if position else {},
-            draft.letters,
-            memory,
-            copying=not all(one.state.loaded for one in self._tables),
-            time=poll.started,
-        )
+        copying = not all(one.memory.state.loaded for one in self._tables)
+        return SourceBatch(self.name, draft.parts, positions, draft.letters, memory, copying=copying, time=poll.started)
 
     def _resting(self) -> str:
         if not self._tables:
             return ""
         seconds = max(0.0, min(table.due for table in self._tables) - time.monotonic())
-        unclean = [table.name for table in self._tables if table.state.letters]
+        unclean = [table.name for table in self._tables if len(table.memory.letters)]
         kept = f"; {', '.join(unclean)} has records that cannot be read, so nothing is retracted" if unclean else ""
         return f"next look in {seconds:.0f} s{kept}"
-
-
-def _known(table: str) -> str:
-    return f"{table}:known:"
-
-
-def _stands(resume: Resume, table: str) -> int:
-    position = resume.positions.get(table)
-    return position.hi if position else 0
