@@ -10,7 +10,7 @@ import pytest
 
 from tests.conformance.origin import TABLE, Origin
 from tests.conformance.suite import SourceSuite
-from tests.integration.sources.rest.server import Asked, Reply, Server
+from tests.servers.http import Asked, Reply, Server
 from topline.sources.base import Context, Source
 from topline.sources.rest import Settings, create
 

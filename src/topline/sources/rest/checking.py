@@ -10,8 +10,8 @@ from topline.sources.rest.requests import Conditions, Table
 from topline.sources.rest.walk import Walk
 
 _REMEDIES = {
-    401: "set auth, with credentials that the origin knows",
-    403: "have the origin's administrator allow this to what auth names",
+    401: "set auth or basic, with credentials that the origin knows",
+    403: "have the origin's administrator allow this to what auth or basic names",
     404: "correct url or path",
     405: "correct method",
 }

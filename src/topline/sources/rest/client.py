@@ -1,28 +1,28 @@
-"""Asks the origin: signs requests, follows redirects on the same host, renews a token once, and says what a status means."""
+"""Asks the origin: signs requests, renews a token once, waits as the origin wishes, and says what a status means."""
 
 import logging
 import re
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from topline.errors import SourceHalted, TransientError
 from topline.sources.rest.credentials import Credentials
-from topline.sources.rest.origin import Url
 from topline.sources.rest.settings import RestSettings
-from topline.sources.rest.wire import Answer, Request, Wire
+from topline.sources.web.addresses import Url
+from topline.sources.web.failures import LATER, may_heal
+from topline.sources.web.redirects import followed
+from topline.sources.web.wire import Answer, Request, Wire
 
 log = logging.getLogger("topline.sources.rest")
 
-_REDIRECTS = 5
-_LATER = frozenset({408, 421, 425, 429})  # as every 5xx: another try may do
 _REMEDIES = {
     400: "see path, params and body",
-    401: "see auth",
-    403: "what auth names may not read this; the origin's administrator can allow it",
+    401: "see auth or basic",
+    403: "what auth or basic names may not read this; the origin's administrator can allow it",
     404: "see url and path",
     405: "see method",
     410: "it is gone for good; see url and path",
@@ -104,11 +104,11 @@ class Client:
         """TransientError (Later, where the origin wants us to wait), or SourceHalted (Refused, with the status)."""
         credentials = self._shared.credentials
         self.pace.begin(request)
-        signed = credentials.sign(request, self._tokens.send)
+        signed = self._signed(request)
         answer = self._followed(signed)
         if answer.status == 401 and credentials.renewable:
             credentials.forget(signed)
-            answer = self._followed(credentials.sign(request, self._tokens.send))
+            answer = self._followed(self._signed(request))
         conditional = not request.headers.keys().isdisjoint(("If-None-Match", "If-Modified-Since"))
         if answer.status in (200, 204) or (answer.status == 304 and conditional):
             return answer
@@ -118,38 +118,21 @@ class Client:
         self._wire.close()
         self._tokens.close()
 
-    def _followed(self, request: Request) -> Answer:
-        """The answer behind redirects, which stay on the host: credentials go nowhere else."""
-        for _ in range(_REDIRECTS + 1):
-            answer = self._wire.send(request)
-            if answer.status not in (301, 302, 303, 307, 308):
-                return answer
-            request = self._redirected(request, answer)
-        raise SourceHalted(f"{request.shown}: more than {_REDIRECTS} redirects, one to the next; see url and path")
+    def _signed(self, request: Request) -> Request:
+        return self._shared.credentials.sign(request, self._tokens.send)
 
-    def _redirected(self, request: Request, answer: Answer) -> Request:
-        there = f"{request.shown}: redirects"
-        try:
-            target = request.url.join(answer.headers.get("location", ""))
-        except ValueError as error:
-            raise SourceHalted(f"{there} to no address that can be followed: {error}") from None
-        if not self.base.allows(target) or not request.url.allows(target):
-            raise SourceHalted(
-                f"{there} to {target.origin}, another server, where credentials do not go; if that is right, set url to it"
-            )
-        if request.method == "POST" and answer.status not in (307, 308):
-            raise SourceHalted(f"{there} a POST to {target.shown} as a GET (HTTP {answer.status}); set url and path to it")
-        return self._shared.credentials.sign(replace(request, url=target, params=()), self._tokens.send)
+    def _followed(self, request: Request) -> Answer:
+        return followed(request, self._wire.send, self._signed, self.base, "url and path")
 
     def _failure(self, answer: Answer) -> Exception:
         said = f"{answer.request.shown}: HTTP {answer.status} {answer.phrase}".rstrip()
         snippet = self.snippet(answer)
         seconds = wait_of(answer.headers, datetime.now(UTC))
-        if seconds is not None and (answer.status in _LATER or answer.status in (403, 503)):
+        if seconds is not None and (answer.status in LATER or answer.status in (403, 503)):
             kept = self.pace.wait(seconds)
             log.warning("%s; asked again in %.0f s", said, kept)
             return Later(f"{said}; it is asked again in {kept:.0f} s, as it wishes{snippet}", kept)
-        if answer.status in _LATER or answer.status >= 500 or answer.status < 400:
+        if may_heal(answer.status):
             return TransientError(f"{said}{snippet}")
         return Refused(f"{said}; {_REMEDIES.get(answer.status, 'see path, params, headers and body')}{snippet}", answer.status)
 

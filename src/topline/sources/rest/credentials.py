@@ -3,26 +3,26 @@
 import json
 import threading
 import time
-from base64 import b64encode
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote_plus, urlencode
 
+from pydantic import SecretStr
+
 from topline.errors import SourceHalted, TransientError
-from topline.sources.rest.origin import Url
 from topline.sources.rest.settings import Auth, RestSettings
-from topline.sources.rest.wire import Answer, Request
+from topline.sources.web.addresses import Url
+from topline.sources.web.settings import Basic
+from topline.sources.web.wire import Answer, Request, Send
 
 _MARGIN = 60.0  # seconds before its end that a token is renewed, at most a tenth of its life
-Send = Callable[[Request], Answer]
 
 
 class Credentials:
     """One a source, for all its tables and threads. `sign` adds them to a request; secrets never leave but by it."""
 
     def __init__(self, settings: RestSettings) -> None:
-        self._auth, self._headers = settings.auth, settings.headers
+        self._auth, self._basic, self._headers = settings.auth, settings.basic, settings.headers
         self._lock = threading.Lock()
         self._token = ""
         self._renew_at = 0.0
@@ -39,6 +39,8 @@ class Credentials:
         said = {name.lower() for name in self._headers}
         headers = {**self._headers, **{name: value for name, value in request.headers.items() if name.lower() not in said}}
         auth = self._auth
+        if self._basic is not None:
+            return replace(request, headers={**headers, "Authorization": self._basic.authorization})
         if auth is None:
             return replace(request, headers=headers)
         if auth.type == "api_key" and auth.place == "query":
@@ -59,8 +61,9 @@ class Credentials:
         auth = self._auth
         secrets = [self._token, *(value for name, value in self._headers.items() if name.lower() not in _HARMLESS)]
         if auth is not None:
-            secrets += [_secret(one) for one in (auth.token, auth.password, auth.key, auth.client_secret)]
-            secrets += [_basic(auth.username or "", auth.password.get_secret_value())] if auth.type == "basic" else []
+            secrets += [_secret(one) for one in (auth.token, auth.key, auth.client_secret)]
+        if self._basic is not None:
+            secrets += [self._basic.password.get_secret_value(), self._basic.encoded]
         for secret in sorted(filter(None, secrets), key=len, reverse=True):
             for form in {secret, quote_plus(secret), json.dumps(secret)[1:-1]}:
                 text = text.replace(form, "***")
@@ -69,8 +72,6 @@ class Credentials:
     def _header(self, auth: Auth, send: Send) -> tuple[str, str]:
         if auth.type == "api_key":
             return auth.name, _secret(auth.key)
-        if auth.type == "basic":
-            return "Authorization", f"Basic {_basic(auth.username or '', auth.password.get_secret_value())}"
         token = _secret(auth.token) if auth.type == "bearer" else self._current_token(auth, send)
         return "Authorization", f"Bearer {token}"
 
@@ -113,15 +114,11 @@ def _token_request(auth: Auth) -> Request:
     headers = {"Accept": "application/json", "Content-Type": "application/x-www-form-urlencoded"}
     client, secret = _secret(auth.client_id), _secret(auth.client_secret)
     if auth.client_auth == "basic":
-        headers["Authorization"] = f"Basic {_basic(quote_plus(client), quote_plus(secret))}"
+        headers["Authorization"] = Basic(username=quote_plus(client), password=SecretStr(quote_plus(secret))).authorization
     else:
         form |= {"client_id": client, "client_secret": secret}
     url = Url.parse(auth.token_url or "")
     return Request("POST", url, (), headers, urlencode(form).encode())
-
-
-def _basic(user: str, password: str) -> str:
-    return b64encode(f"{user}:{password}".encode()).decode()
 
 
 def _secret(value: Any) -> str:

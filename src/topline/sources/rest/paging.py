@@ -10,9 +10,10 @@ from jmespath.exceptions import JMESPathError
 from topline.errors import SourceHalted, TransientError
 from topline.sources.rest.bodies import Element
 from topline.sources.rest.jsontext import Number, dumps, number
-from topline.sources.rest.origin import Url, next_link
+from topline.sources.rest.links import next_link
 from topline.sources.rest.settings import Paging
-from topline.sources.rest.wire import Answer
+from topline.sources.web.addresses import Url
+from topline.sources.web.wire import Answer
 
 Step = Mapping[str, str] | Url
 """Parameters to add to the table's own (a Number where a JSON body has to hold one), or the whole address of the page."""

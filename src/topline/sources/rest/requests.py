@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import tzinfo
 from email.message import Message
-from importlib.metadata import version
 from typing import Any
 
 from topline.errors import SourceHalted, TransientError
@@ -13,13 +12,12 @@ from topline.sources.polled import Record
 from topline.sources.rest.bodies import Body, Element, Reader, Unreadable, reader
 from topline.sources.rest.client import Client, http_date
 from topline.sources.rest.jsontext import dumps
-from topline.sources.rest.origin import Url
 from topline.sources.rest.paging import Step
 from topline.sources.rest.rows import Fields
 from topline.sources.rest.settings import RestTable
-from topline.sources.rest.wire import Answer, Request
+from topline.sources.web.addresses import Url
+from topline.sources.web.wire import Answer, Request
 
-_AGENT = f"topline/{version('topline')}"
 _STEP = 60.0  # seconds: a change within the second of Last-Modified, or by a clock that is off, would not show
 
 
@@ -87,7 +85,7 @@ class Table:
         if since is not None and settings.since is not None and url is not step:
             ours[settings.since.param] = since
         params = {} if url is step else {name: _text(value) for name, value in settings.params.items()}
-        headers = {"Accept": self.reader.accept, "User-Agent": _AGENT, **dict(conditions.headers)}
+        headers = {"Accept": self.reader.accept, **dict(conditions.headers)}
         if settings.method == "GET":
             return Request("GET", url, tuple({**params, **ours}.items()), headers)
         inside = ours if settings.params_in == "body" else {}
@@ -116,11 +114,11 @@ def _text(value: str | int | bool) -> str:
 
 def _is_html(answer: Answer) -> bool:
     begins = answer.body.lstrip()[:15].lower()
-    kind = answer.headers.get("content-type", "").lower()
+    kind = answer.content_type.lower()
     return begins.startswith((b"<!doctype html", b"<html")) or "text/html" in kind
 
 
 def _charset(answer: Answer) -> str:
     message = Message()
-    message["content-type"] = answer.headers.get("content-type", "")
+    message["content-type"] = answer.content_type
     return message.get_content_charset("")

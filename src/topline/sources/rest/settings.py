@@ -1,8 +1,6 @@
 """The settings of a REST source. docs/configuration.md is generated from the descriptions here."""
 
 import codecs
-import ipaddress
-import re
 from typing import Any, Literal
 
 import jmespath
@@ -11,13 +9,11 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from topline.config import Settings
-from topline.sources.polled import PolledSettings, PolledTable
-from topline.sources.rest.origin import Url
+from topline.sources.polled import PolledTable
+from topline.sources.web.settings import WebSettings, header_name, valid_url
 
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a header's name, RFC 9110 section 5.6.2
 _NEEDED = {
     "bearer": ("token",),
-    "basic": ("username",),
     "api_key": ("key",),
     "oauth2": ("token_url", "client_id", "client_secret"),
 }
@@ -35,27 +31,19 @@ def _expression(text: str) -> str:
 def _place(text: str) -> str:
     """Where a token stands: `header:NAME`, or a JMESPath of the body."""
     if text.startswith("header:"):
-        _header_name(text.removeprefix("header:"))
+        header_name(text.removeprefix("header:"))
         return text
     return _expression(text)
-
-
-def _header_name(name: str) -> str:
-    if not _TOKEN.fullmatch(name):
-        raise ValueError(f"{name!r} is no name of a header: letters, digits and hyphens")
-    return name
 
 
 class Auth(Settings):
     """How the origin knows us. Which settings belong to which type: docs/sources/rest.md."""
 
-    type: Literal["bearer", "basic", "api_key", "oauth2"] = Field(
-        description="`bearer` (token), `basic` (username, password), `api_key` (key, name, place), or `oauth2` (client "
-        "credentials: token_url, client_id, client_secret, scope)."
+    type: Literal["bearer", "api_key", "oauth2"] = Field(
+        description="`bearer` (token), `api_key` (key, name, place), or `oauth2` (client credentials: token_url, client_id, "
+        "client_secret, scope)."
     )
     token: SecretStr | None = Field(None, description="bearer: the token, by reference (`${env:NAME}`).")
-    username: str | None = Field(None, description="basic: the user.")
-    password: SecretStr = Field(SecretStr(""), description="basic: the password, by reference.")
     key: SecretStr | None = Field(None, description="api_key: the key, by reference.")
     name: str = Field("X-API-Key", description="api_key: name of the header, or of the query parameter.")
     place: Literal["header", "query"] = Field("header", description="api_key: where the key goes.")
@@ -79,7 +67,7 @@ class Auth(Settings):
     @field_validator("token_url")
     @classmethod
     def _url(cls, value: str | None) -> str | None:
-        return None if value is None else _valid_url(value)
+        return None if value is None else valid_url(value).rstrip("/")
 
     @model_validator(mode="after")
     def _complete(self) -> "Auth":
@@ -91,35 +79,8 @@ class Auth(Settings):
             wrong += [f"has no use for {', '.join(useless)}"] if useless else []
             raise PydanticCustomError("auth", "{text}", {"text": f"auth of type {self.type} {'; it '.join(wrong)}"})
         if self.type == "api_key" and self.place == "header":
-            _header_name(self.name)
+            header_name(self.name)
         return self
-
-
-class Tls(Settings):
-    """Certificates. They are always verified; there is no setting that turns it off."""
-
-    ca: str = Field(
-        "",
-        description="File of the authorities to trust (PEM) in place of the system's, for a company's own. Relative to the "
-        "project.",
-    )
-    cert: str = Field("", description="Client certificate (PEM, with its chain), relative to the project.")
-    key: str = Field("", description="Its private key (PEM), where it is not in the same file.")
-    key_password: SecretStr = Field(SecretStr(""), description="Password of the private key, by reference.")
-
-    @model_validator(mode="after")
-    def _key_has_a_certificate(self) -> "Tls":
-        if self.key and not self.cert:
-            raise ValueError("key is the private key of a client certificate; set cert too")
-        return self
-
-
-class Timeouts(Settings):
-    """Seconds."""
-
-    connect: float = Field(10.0, gt=0, le=3600, description="Seconds to connect, TLS included.")
-    read: float = Field(30.0, gt=0, le=3600, description="Seconds without a byte from the origin.")
-    total: float = Field(120.0, gt=0, le=86_400, description="Seconds for a whole answer, however steadily it trickles.")
 
 
 class Paging(Settings):
@@ -289,7 +250,7 @@ class RestTable(PolledTable):
         if self.since.place == "body":
             _expression(self.cursor.field)
         if self.since.place == "header":
-            _header_name(self.cursor.field)
+            header_name(self.cursor.field)
         if self.since.format == "raw" and self.cursor.reach:
             raise ValueError("since.format raw sends the value as it came, so it cannot reach back: write cursor.overlap: 0")
         return self
@@ -306,35 +267,12 @@ def _of_body(place: str | None) -> bool:
     return place is not None and not place.startswith("header:")
 
 
-def _valid_url(value: str) -> str:
-    """Settings are validated as they are written, then with their references (`${env:NAME}`) replaced."""
-    if "${" not in value:
-        Url.parse(value)
-    return value.rstrip("/")
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-class RestSettings(PolledSettings):
+class RestSettings(WebSettings):
     """A service that answers with JSON, NDJSON or CSV over HTTP."""
 
     kind: Literal["rest"] = Field("rest", description="This kind of source.")
     url: str = Field(description="Address that all tables' paths begin with: `https://shop.example/api`.")
-    headers: dict[str, str] = Field(default_factory=dict, description="Sent with every request.")
-    auth: Auth | None = Field(None, description="How the origin knows us.")
-    tls: Tls = Field(default_factory=Tls, description="Certificates. They are always verified.")
-    plain_http: bool = Field(
-        False, description="Allow credentials over http://, which anyone on the way can read, to another machine."
-    )
-    timeouts: Timeouts = Field(default_factory=Timeouts, description="How long to wait for the origin.")
-    max_body_bytes: int = Field(
-        64 << 20, ge=1024, le=1 << 31, description="A larger answer, unpacked, stops the source: ask for smaller pages."
-    )
+    auth: Auth | None = Field(None, description="How the origin knows us, where it is not by `basic`.")
     pause: float = Field(0.0, ge=0, le=3600, description="Seconds between two requests, where the origin limits their rate.")
     max_wait: float = Field(
         3600.0, ge=0, le=86_400, description="Longest wait that the origin may ask for (`Retry-After`); then it is asked again."
@@ -344,24 +282,18 @@ class RestSettings(PolledSettings):
     @field_validator("url")
     @classmethod
     def _url(cls, value: str) -> str:
-        return _valid_url(value)
-
-    @field_validator("headers")
-    @classmethod
-    def _headers(cls, value: dict[str, str]) -> dict[str, str]:
-        for name, text in value.items():
-            _header_name(name)
-            if not text.isascii() or not text.isprintable():
-                raise PydanticCustomError("header", "{text}", {"text": f"the value of {name} must be printable ASCII"})
-        return value
+        return valid_url(value).rstrip("/")
 
     @model_validator(mode="after")
-    def _nothing_secret_in_the_open(self) -> "RestSettings":
-        secret = self.auth is not None or any(name.lower() == "authorization" for name in self.headers)
-        for url in (self.url, (self.auth.token_url if self.auth else None) or ""):
-            if not url or "${" in url:
-                continue
-            parsed = Url.parse(url)
-            if secret and parsed.scheme == "http" and not _is_this_machine(parsed.host) and not self.plain_http:
-                raise ValueError(f"credentials would travel readable over {parsed.origin}; use https, or set plain_http: true")
+    def _one_login(self) -> "RestSettings":
+        if self.basic is not None and self.auth is not None:
+            raise ValueError("`basic` and `auth` exclude each other")
         return self
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        return tuple(filter(None, (self.url, self.auth.token_url if self.auth else None)))
+
+    @property
+    def has_secrets(self) -> bool:
+        return self.auth is not None or super().has_secrets

@@ -7,10 +7,11 @@ from topline.sources.base import Context
 from topline.sources.polled import PolledSource
 from topline.sources.rest.client import Client, Shared
 from topline.sources.rest.feed import RestFeed
-from topline.sources.rest.origin import Url
 from topline.sources.rest.requests import Table
 from topline.sources.rest.settings import RestSettings
-from topline.sources.rest.wire import Wire, tls_context
+from topline.sources.web.addresses import Url
+from topline.sources.web.tls import tls_context
+from topline.sources.web.wire import Wire
 
 
 def create(context: Context, settings: RestSettings) -> PolledSource:

@@ -12,7 +12,7 @@ from topline.sources.rest.client import Later, Refused
 from topline.sources.rest.paging import Pager, Seen, Shifted, Step, pager
 from topline.sources.rest.progress import Progress, asked
 from topline.sources.rest.requests import Conditions, Table
-from topline.sources.rest.wire import Answer
+from topline.sources.web.wire import Answer
 
 log = logging.getLogger("topline.sources.rest")
 

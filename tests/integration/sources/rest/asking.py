@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.integration.sources.rest.server import App, Asked, Reply, Server
+from tests.servers.http import App, Asked, Reply, Server
 from topline.schema import Column, TableSchema, Type
 from topline.sources.base import Context
 from topline.sources.polled import Page, PolledSource, Record

@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl
 import pytest
 
 from tests.integration.sources.rest.asking import always, feed, in_turn, listed, rows, serving
-from tests.integration.sources.rest.server import Asked, Reply, Server
 from tests.polling import until
+from tests.servers.http import Asked, Reply, Server
 from topline.errors import SourceHalted, TransientError
 
 ONE = Reply(rows("1"))
@@ -26,7 +26,7 @@ def test_a_bearer_token() -> None:
 
 def test_user_and_password() -> None:
     with serving(always(ONE)) as server:
-        listed(feed(server.url, auth={"type": "basic", "username": "jo", "password": "pä:ss"}).pages(None))
+        listed(feed(server.url, basic={"username": "jo", "password": "pä:ss"}).pages(None))
         assert server.asked[0].headers["authorization"] == "Basic " + b64encode("jo:pä:ss".encode()).decode()
 
 
@@ -165,19 +165,22 @@ def test_a_refusal_stops_with_what_to_do(status: int, said: str) -> None:
     assert '{"message": "no"}' in str(caught.value)
 
 
-@pytest.mark.parametrize("auth", [BEARER, KEY, {"type": "basic", "username": "u", "password": "s3cr3t pass"}])
-def test_no_secret_comes_back_in_a_message_or_a_log(auth: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
+LOGIN = {"basic": {"username": "u", "password": "s3cr3t pass"}}
+
+
+@pytest.mark.parametrize("login", [{"auth": BEARER}, {"auth": KEY}, LOGIN])
+def test_no_secret_comes_back_in_a_message_or_a_log(login: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
     """The origin repeats what it was sent."""
 
     def echo(asked: Asked) -> Reply:
         return Reply(json.dumps([asked.query, dict(asked.headers), "s3cr3t pass", "s3cr3t key+"]), 500)
 
     with serving(echo) as server, caplog.at_level(logging.DEBUG), pytest.raises(TransientError) as caught:
-        listed(feed(server.url, auth=auth).pages(None))
+        listed(feed(server.url, **login).pages(None))
     shown = str(caught.value) + caplog.text
-    if auth["type"] != "basic":
+    if login is not LOGIN:
         shown = shown.replace("s3cr3t pass", "")
-    if auth is not KEY:
+    if login.get("auth") is not KEY:
         shown = shown.replace("s3cr3t key+", "")
     assert "s3cr3t" not in shown
     assert b64encode(b"u:s3cr3t pass").decode() not in shown

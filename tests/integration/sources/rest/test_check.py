@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from tests.integration.sources.rest.asking import always, context, feed, rows, serving, settings
-from tests.integration.sources.rest.server import Reply
+from tests.servers.http import Reply
 from topline.errors import ConfigError
 from topline.sources.rest import create
 
@@ -93,18 +93,24 @@ def test_a_table_that_cannot_work_is_refused(table: dict[str, Any], said: str) -
     [
         ("shop.example/api", {}, "no address of http"),
         ("ftp://shop.example", {}, "no address of http"),
-        ("https://jo:s3cr3t@shop.example", {}, "write auth"),
+        ("https://jo:s3cr3t@shop.example", {}, "write basic"),
         ("https://shop.example:99999", {}, "no address"),
         ("http://shop.example", {"auth": {"type": "bearer", "token": "t"}}, "plain_http"),
         ("http://shop.example", {"headers": {"authorization": "t"}}, "plain_http"),
         ("https://shop.example", {"auth": {"type": "bearer"}}, "auth of type bearer needs token"),
-        ("https://shop.example", {"auth": {"type": "basic", "username": "u", "token": "t"}}, "has no use for token"),
+        ("https://shop.example", {"auth": {"type": "api_key", "key": "k", "token": "t"}}, "has no use for token"),
         ("https://shop.example", {"auth": {"type": "oauth2", "client_id": "i"}}, "needs token_url, client_secret"),
         ("https://shop.example", {"auth": {"type": "api_key", "key": "k", "name": "a b"}}, "no name of a header"),
         ("https://shop.example", {"headers": {"X-A": "s3cr3t\r\nX-B: 1"}}, "printable ASCII"),
         ("https://shop.example", {"auth": {"type": "bearer", "token": "s3cr3t\nX: y"}}, "printable ASCII"),
-        ("https://shop.example", {"tls": {"key": "a.key"}}, "set cert too"),
+        ("https://shop.example", {"tls": {"key": "a.key"}}, "a key goes with `certificate`"),
         ("https://shop.example", {"every": 0}, "greater than 0"),
+        ("https://shop.example:0", {}, "port 0"),
+        ("http://shop.example", {"basic": {"username": "u", "password": "p"}}, "plain_http"),
+        ("https://shop.example", {"basic": {"username": "u:s", "password": "p"}}, "no colon"),
+        ("https://shop.example", {"basic": {"username": "u"}, "auth": {"type": "bearer", "token": "t"}}, "exclude each other"),
+        ("https://shop.example", {"basic": {"username": "u"}, "headers": {"authorization": "t"}}, "exclude each other"),
+        ("https://shop.example", {"proxy": "http://u:s3cr3t@127.0.0.1"}, "without user and password"),
     ],
 )
 def test_a_source_that_cannot_work_is_refused(url: str, more: dict[str, Any], said: str) -> None:
@@ -138,5 +144,5 @@ def test_declared_and_configured_tables_are_the_same(tmp_path: Path) -> None:
 
 
 def test_secrets_do_not_show_in_the_settings() -> None:
-    made = settings("https://shop.example", auth={"type": "basic", "username": "u", "password": "s3cr3t"})
+    made = settings("https://shop.example", basic={"username": "u", "password": "s3cr3t"})
     assert "s3cr3t" not in repr(made)

@@ -9,8 +9,8 @@ import pytest
 
 from tests.conformance.ledger import Ledger
 from tests.integration.sources.rest.asking import always, feed, listed, rows, serving, source
-from tests.integration.sources.rest.server import Asked, Reply
 from tests.polling import until
+from tests.servers.http import Asked, Reply
 from topline.errors import TransientError
 from topline.sources.base import Resume
 

@@ -8,8 +8,8 @@ import pytest
 
 from tests.conformance.ledger import Ledger, Rows
 from tests.integration.sources.rest.asking import always, feed, in_turn, listed, serving, source
-from tests.integration.sources.rest.server import Asked, Reply
 from tests.polling import until
+from tests.servers.http import Asked, Reply
 from topline.errors import SourceHalted
 from topline.sources.base import Resume
 from topline.sources.polled import CursorExpired, PolledSource

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conformance.ledger import Ledger
 from tests.integration.sources.rest.asking import THINGS, always, serving, source
-from tests.integration.sources.rest.server import Reply
+from tests.servers.http import Reply
 from topline.changes import DeadLetter, TableChanges
 from topline.config import load_project
 from topline.errors import ConfigError
@@ -16,8 +16,8 @@ from topline.sources.base import Resume
 from topline.sources.registry import build
 
 
-def letters(url: str, root: Path, table: dict[str, Any]) -> tuple[dict[str, str | None], list[DeadLetter]]:
-    pulled, ledger = source(url, root, table, every=60), Ledger()
+def letters(url: str, root: Path, table: dict[str, Any], **more: Any) -> tuple[dict[str, str | None], list[DeadLetter]]:
+    pulled, ledger = source(url, root, table, every=60, **more), Ledger()
     pulled.open(Resume())
     while not pulled.reached_end():
         if (batch := pulled.read(10, 0.05)) is not None:
@@ -89,10 +89,14 @@ def test_a_fault_has_its_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         project(tmp_path, ", rows: 'a['")
 
 
-def test_a_proxy_of_the_environment_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_proxy_is_asked_where_one_is_named_and_only_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of the environment is not."""
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
     with serving(always(Reply('[{"id": 1}]'))) as proxy:
-        monkeypatch.setenv("HTTP_PROXY", proxy.url)
-        monkeypatch.delenv("http_proxy", raising=False)
-        rows, _ = letters("http://shop.example", tmp_path, {"path": "/things"})
+        rows, _ = letters("http://shop.example", tmp_path, {"path": "/things"}, proxy=proxy.url)
         assert list(rows) == ["1"]
         assert proxy.asked[0].target == "http://shop.example/things"
+        rows, _ = letters(proxy.url, tmp_path, {"path": "/things"})
+        assert list(rows) == ["1"]
+        assert proxy.asked[-1].target == "/things"

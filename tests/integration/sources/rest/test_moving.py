@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.integration.sources.rest.asking import feed
-from tests.integration.sources.rest.server import Asked, Reply, Server
+from tests.servers.http import Asked, Reply, Server
 
 SIZE = 3
 START = 8

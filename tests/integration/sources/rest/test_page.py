@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.integration.sources.rest.asking import in_turn, serving
-from tests.integration.sources.rest.server import Reply
+from tests.servers.http import Reply
 from topline.schema import Column, TableSchema, Type
 from topline.sources.base import Context
 from topline.sources.rest import Settings

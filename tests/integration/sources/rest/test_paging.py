@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.integration.sources.rest.asking import always, feed, in_turn, listed, rows, serving
-from tests.integration.sources.rest.server import Asked, Reply
+from tests.servers.http import Asked, Reply
 from topline.errors import SourceHalted, TransientError
 
 ALL = [str(number) for number in range(1, 8)]

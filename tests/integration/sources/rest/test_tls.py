@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.sources.rest.asking import always, context, feed, listed, rows, serving, settings
-from tests.integration.sources.rest.conftest import Certificates
-from tests.integration.sources.rest.server import Reply
+from tests.servers.certificates import LOCKED, Certificates
+from tests.servers.http import Reply
 from topline.errors import ConfigError, SourceHalted, ToplineError, TransientError
 from topline.sources.rest import create
 
@@ -39,9 +39,11 @@ def test_a_certificate_that_fails_stops(certificates: Certificates, certificate:
         assert fault.remedy
 
 
-@pytest.mark.parametrize("tls", [{"cert": "client.pem", "key": "client.key"}, {"cert": "client.pem", "key": "locked.key"}])
+@pytest.mark.parametrize(
+    "tls", [{"certificate": "client.pem", "key": "client.key"}, {"certificate": "client.pem", "key": "locked.key"}]
+)
 def test_a_client_certificate_is_shown(certificates: Certificates, tls: dict[str, str]) -> None:
-    password = {"key_password": "key-password"} if "locked.key" in tls.values() else {}
+    password = {"key_password": LOCKED} if "locked.key" in tls.values() else {}
     with serving(ONE, tls=certificates.server(wants_client=True)) as server:
         asking = feed(server.url, root=certificates.folder, tls={"ca": "ca.pem", **tls, **password})
         assert listed(asking.pages(None)) == ["1"]
@@ -50,7 +52,7 @@ def test_a_client_certificate_is_shown(certificates: Certificates, tls: dict[str
 def test_without_the_client_certificate_that_is_wanted_it_stops(certificates: Certificates) -> None:
     with serving(ONE, tls=certificates.server(wants_client=True)) as server:
         asking = feed(server.url, root=certificates.folder, tls={"ca": "ca.pem"})
-        with pytest.raises(SourceHalted, match=r"tls\.cert"):
+        with pytest.raises(SourceHalted, match=r"tls\.certificate"):
             listed(asking.pages(None))
 
 
@@ -71,8 +73,8 @@ def test_a_server_that_never_answers_the_handshake_is_not_waited_for() -> None:
     [
         ({"ca": "missing.pem"}, "tls.ca: missing.pem"),
         ({"ca": "server.key"}, "tls.ca: server.key"),
-        ({"cert": "client.pem", "key": "server.key"}, "tls.cert: client.pem"),
-        ({"cert": "client.pem", "key": "locked.key", "key_password": "wrong"}, "tls.cert: client.pem"),
+        ({"certificate": "client.pem", "key": "server.key"}, "tls.certificate: client.pem"),
+        ({"certificate": "client.pem", "key": "locked.key", "key_password": "wrong"}, "tls.certificate: client.pem"),
     ],
 )
 def test_files_that_cannot_be_used_are_named(certificates: Certificates, tls: dict[str, str], setting: str) -> None:

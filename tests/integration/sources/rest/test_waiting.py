@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.integration.sources.rest.asking import always, feed, in_turn, listed, rows, serving, source
-from tests.integration.sources.rest.server import Asked, Reply, Server
 from tests.polling import until
+from tests.servers.http import Asked, Reply, Server
 from topline.errors import SourceHalted, TransientError
 from topline.sources.base import Resume
 from topline.sources.rest.client import wait_of

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.integration.sources.rest.asking import always, feed, in_turn, listed, rows, serving
-from tests.integration.sources.rest.server import Reply, Server
+from tests.servers.http import Reply, Server
 from topline.errors import SourceHalted, ToplineError, TransientError
 
 BODY = rows("1", "2").encode()
@@ -178,9 +178,9 @@ def test_a_packed_body_that_does_not_end_is_none(coding: str, body: bytes) -> No
 )
 def test_a_body_beyond_the_limit_stops_before_it_fills_the_memory(body: bytes, coding: str) -> None:
     with serving(always(Reply(body, headers={"Content-Encoding": coding}))) as server:
-        asking = feed(server.url, max_body_bytes=1_000_000)
+        asking = feed(server.url, max_answer_bytes=1_000_000)
         tracemalloc.start()
-        with pytest.raises(SourceHalted, match="max_body_bytes, 1000000"):
+        with pytest.raises(SourceHalted, match=r"larger than 1,000,000 bytes \(max_answer_bytes"):
             listed(asking.pages(None))
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

@@ -1,12 +1,10 @@
 """Addresses: what belongs to the origin that was configured, and what is another server."""
 
-import re
+import ipaddress
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
 _DEFAULT = {"http": 80, "https": 443}
-_PARAM = re.compile(r';\s*([\w!#$&+.^`|~*-]+)\s*(?:=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*)))?')
-_LINK = re.compile(r'\s*<([^>]*)>((?:\s*;\s*[\w!#$&+.^`|~*-]+\s*(?:=\s*(?:"(?:[^"\\]|\\.)*"|[^\s;,"]*))?)*)\s*(?:,|$)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +29,9 @@ class Url:
         if parts.scheme not in _DEFAULT or not parts.hostname or not text.isascii() or not text.isprintable() or " " in text:
             raise ValueError(f"{shown} is no address of http or https; write one such as https://shop.example/api")
         if parts.username is not None or parts.password is not None:
-            raise ValueError("a user or password in the address; write auth: {type: basic, ...} in its place")
+            raise ValueError("user and password do not go into an address; write basic: {username, password} in its place")
+        if port == 0:
+            raise ValueError(f"{shown} has the port 0, and there is none")
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         return cls(parts.scheme, host.rstrip("."), port or _DEFAULT[parts.scheme], parts.path or "/", parts.query)
 
@@ -70,22 +70,9 @@ class Url:
         return other
 
 
-def _relations(params: str) -> list[str]:
-    """The first `rel` among a link's parameters: names separated by spaces (section 3.3)."""
-    for match in _PARAM.finditer(params):
-        if match[1].lower() == "rel":
-            return (match[3] if match[2] is None else re.sub(r"\\(.)", r"\1", match[2]) or "").lower().split()
-    return []
-
-
-def next_link(headers: list[str]) -> str | None:
-    """The reference with rel=next in `Link` headers (RFC 8288 section 3)."""
-    for header in headers:
-        place = 0
-        while match := _LINK.match(header, place):
-            if "next" in _relations(match[2]):
-                return match[1].strip()
-            place = match.end()
-            if place >= len(header):
-                break
-    return None
+def is_this_machine(host: str) -> bool:
+    """Whether what is sent to `host` leaves no machine."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host == "localhost"

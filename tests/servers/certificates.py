@@ -1,14 +1,14 @@
-"""Certificates made by openssl: an authority, a server's and a client's certificate, and a stranger's."""
+"""Certificates made by openssl: two authorities, a server's, a client's, and such as fail."""
 
 import ssl
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
-_SERVER = "subjectAltName=DNS:localhost\nextendedKeyUsage=serverAuth\n"
+LOCKED = "key-password"  # the password of locked.key
+_SERVER = "subjectAltName=DNS:localhost,IP:127.0.0.1\nextendedKeyUsage=serverAuth\n"
 _OTHER = "subjectAltName=DNS:other.example\nextendedKeyUsage=serverAuth\n"
+_CLIENT = "extendedKeyUsage=clientAuth\n"
 _AUTHORITY = """
 [ca]
 default_ca = here
@@ -23,12 +23,12 @@ policy = any
 [any]
 commonName = supplied
 """
-_CLIENT = "extendedKeyUsage=clientAuth\n"
 
 
 @dataclass(frozen=True)
 class Certificates:
-    """PEM files in `folder`: NAME.pem and NAME.key, for ca, server, other, expired, client, stranger."""
+    """PEM files in `folder`: NAME.pem and NAME.key, for ca, server, other, expired, client, stranger; locked.key is the
+    client's, under a password."""
 
     folder: Path
 
@@ -41,9 +41,7 @@ class Certificates:
         return context
 
 
-@pytest.fixture(scope="session")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    folder = tmp_path_factory.mktemp("certificates")
+def made(folder: Path) -> Certificates:
     (folder / "ca.conf").write_text(_AUTHORITY)
     (folder / "issued").touch()
     for authority in ("ca", "stranger"):
@@ -53,8 +51,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
         _openssl(folder, f"req {_key(name)} -subj /CN={name} -out {name}.csr")
         dates = "-startdate 20200101000000Z -enddate 20200201000000Z" if name == "expired" else "-days 2"
         _openssl(folder, f"ca -batch -notext -config ca.conf -extfile extensions -in {name}.csr -out {name}.pem {dates}")
-    secret = "-aes256 -passout pass:key-password"
-    _openssl(folder, f"pkey -in client.key {secret} -out locked.key")
+    _openssl(folder, f"pkey -in client.key -aes256 -passout pass:{LOCKED} -out locked.key")
     return Certificates(folder)
 
 
