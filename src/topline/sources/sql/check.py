@@ -1,10 +1,12 @@
 """What `topline check` asks of a table in a database."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from topline.errors import WorkError
 from topline.sources.base import Fault
 from topline.sources.sql.database import Database
+from topline.sources.sql.order import inexact
 from topline.sources.sql.settings import SqlTable
 
 
@@ -20,13 +22,13 @@ def table_faults(
             return [
                 Fault(where, f"there is no table {table!r}; there are: {there}", "name it: `table: ...`, or grant SELECT on it")
             ]
-        faults = _missing(where, found, shape, columns[0])
+        faults = _missing(where, found, shape, columns[0]) or _inexact(where, found, shape, columns[1])
         return faults or _not_unique(where, database.indexed(table, schema), columns[1])
     except WorkError as error:
         return [Fault(where, str(error), "mend `url`, the database, or the rights of its user")]
 
 
-def _missing(where: str, found: Sequence[str] | dict[str, object], shape: SqlTable, wanted: Sequence[str]) -> list[Fault]:
+def _missing(where: str, found: dict[str, Any], shape: SqlTable, wanted: Sequence[str]) -> list[Fault]:
     settings = {"cursor.field": shape.cursor, "deleted.field": shape.deleted}
     asked = [(where, name) for name in wanted]
     asked += [(f"{where}.{setting}", field.field) for setting, field in settings.items() if field is not None]
@@ -37,6 +39,13 @@ def _missing(where: str, found: Sequence[str] | dict[str, object], shape: SqlTab
         for place, name in asked
         if name not in found
     ]
+
+
+def _inexact(where: str, found: dict[str, Any], shape: SqlTable, key: Sequence[str]) -> list[Fault]:
+    """Columns by whose order rows are read, and which have none that can be relied on."""
+    names = [*key, *([shape.cursor.field] if shape.cursor else [])]
+    problems = [problem for name in names if (problem := inexact(name, found[name]))]
+    return [Fault(where, problem, "another cursor, or another key") for problem in problems]
 
 
 def _not_unique(where: str, indexes: Sequence[tuple[Sequence[str], bool]], key: Sequence[str]) -> list[Fault]:

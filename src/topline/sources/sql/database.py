@@ -120,12 +120,19 @@ def _sqlite(url: URL, root: Path) -> Engine:
     path = root / url.database
 
     def connect() -> sqlite3.Connection:
-        return sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, check_same_thread=False)
+        connection = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, check_same_thread=False)
+        connection.text_factory = _decoded
+        return connection
 
     # Opened for each query: a file that went away, or was put in its place, is noticed.
     return sa.create_engine(
         "sqlite://", creator=connect, isolation_level="AUTOCOMMIT", hide_parameters=True, poolclass=sa.pool.NullPool
     )
+
+
+def _decoded(raw: bytes) -> str:
+    """SQLite keeps text that is none: such a value is refused with its row, not with the table."""
+    return raw.decode("utf-8", "surrogateescape")
 
 
 def _meaning(error: DBAPIError, dialect: str) -> TransientError | SourceHalted:

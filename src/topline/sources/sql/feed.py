@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
@@ -14,6 +15,7 @@ from topline.sources.base import Fault
 from topline.sources.polled import Cursor, Greatest, Page, Record, begin
 from topline.sources.sql.check import table_faults
 from topline.sources.sql.database import Database
+from topline.sources.sql.order import Order, kinds_of
 from topline.sources.sql.settings import SqlSettings, SqlTable
 from topline.sources.values import text
 
@@ -33,7 +35,7 @@ class SqlFeed:
         self._space, self._name = space or None, table
         self._table = sa.table(table, schema=self._space)
         self._key = [self._column(column) for column in schema.key]
-        self._form: Form | None = None
+        self._types: Mapping[str, Any] | None = None
         self.incremental = self._shape.cursor is not None
 
     def check(self) -> list[Fault]:
@@ -51,7 +53,8 @@ class SqlFeed:
         yield from self._risen(cursor, since)
 
     def keys(self) -> Iterator[Page]:
-        return self._keyed(self._key, None)
+        deleted = self._shape.deleted
+        return self._keyed([*self._key, *([] if deleted is None else [deleted.field])], None)
 
     def reread(self, raw: bytes) -> Record:
         values = json.loads(raw)
@@ -81,25 +84,25 @@ class SqlFeed:
         field: sa.ColumnClause[Any] = sa.column(cursor.field)
         only = field.isnot(None) if since is None else field >= self._bound(begin(since, cursor, self._settings.tz))
         yield from self._keyless(only if since is not None else sa.true())
-        for records, last in self._paged(self._wanted(), [cursor.field, *self._key], only):
-            greatest.see(last[cursor.field])
+        for records, rows in self._paged(self._wanted(), [cursor.field, *self._key], only):
+            _see_last(greatest, [row[cursor.field] for row in rows])
             yield Page(records, greatest.text)
 
     def _paged(
         self, wanted: Sequence[str], order: Sequence[str], only: sa.ColumnElement[bool] | None
-    ) -> Iterator[tuple[list[Record], Mapping[str, Any]]]:
-        """Pages of records, each with its last row, until one is not full."""
+    ) -> Iterator[tuple[list[Record], list[dict[str, Any]]]]:
+        """Pages of records, each with its rows as they came, until one is not full."""
         names = list(dict.fromkeys((*wanted, *order)))
         query = self._select(names)
         query = query if only is None else query.where(only)
         keyed = query.where(*(sa.column(name).isnot(None) for name in self._key))
-        keyed = keyed.order_by(*(sa.column(name) for name in order)).limit(self._shape.page_rows)
-        behind: sa.ColumnElement[bool] = sa.true()
-        while found := self._found(names, keyed.where(behind)):
-            yield [self._record(row) for row in found], found[-1]
+        order_ = Order(order, self._kinds())
+        last: dict[str, Any] | None = None
+        while found := self._found(names, order_.page(keyed, self._shape.page_rows, last)):
+            yield [self._record(row) for row in found], found
             if len(found) < self._shape.page_rows:
                 break
-            behind = _behind([(name, found[-1][name]) for name in order])
+            last = found[-1]
 
     def _keyless(self, only: sa.ColumnElement[bool]) -> Iterator[Page]:
         """Rows without their key, which no order of keys comes to. They can only be kept as they are."""
@@ -108,6 +111,11 @@ class SqlFeed:
         missing = sa.or_(*(sa.column(name).is_(None) for name in self._key))
         if found := self._found(names, query.where(missing, only)):
             yield Page([self._record(row) for row in found])
+
+    def _kinds(self) -> Mapping[str, Any]:
+        if self._types is None:
+            self._types = kinds_of(self._database, self._name, self._space)
+        return self._types
 
     def _select(self, names: Sequence[str]) -> sa.Select[Any]:
         """Columns without a type: values come as the driver has them."""
@@ -130,27 +138,27 @@ class SqlFeed:
             return math.floor(value)  # not every driver takes a Decimal; a little more is read than needed
         if not isinstance(value, datetime):
             return value
-        if self._form is None:
-            self._form = self._form_of(self._shape.cursor)
+        form = self._form_of(self._shape.cursor)
         local = (value - _FOLD).astimezone(self._settings.tz) if self._settings.zone != "UTC" else value.astimezone(UTC)
-        if self._form == "aware":
+        if form == "aware":
             return value
         # Text is compared as text: whole seconds, and one earlier, so that no way of writing fractions is passed over.
         naive = local.replace(tzinfo=None)
-        return naive if self._form == "naive" else (naive - timedelta(seconds=1)).strftime("%Y-%m-%d %H:%M:%S")
+        return naive if form == "naive" else (naive - timedelta(seconds=1)).strftime("%Y-%m-%d %H:%M:%S")
 
     def _form_of(self, cursor: Cursor | None) -> Form:
-        kind = self._database.columns(self._name, self._space).get(cursor.field if cursor else "")
+        kind = self._kinds().get(cursor.field if cursor else "")
         if self._database.dialect == "sqlite" or isinstance(kind, sa.String):
             return "text"
         return "aware" if getattr(kind, "timezone", False) else "naive"
 
 
-def _behind(place: Sequence[tuple[str, Any]]) -> sa.ColumnElement[bool]:
-    """Rows that come after this one in the order of these columns: a > x OR (a = x AND (b > y OR ...))."""
-    (name, value), *rest = place
-    field: sa.ColumnClause[Any] = sa.column(name)
-    return field > value if not rest else sa.or_(field > value, sa.and_(field == value, _behind(rest)))
+def _see_last(greatest: Greatest, values: Sequence[object]) -> None:
+    """The last of a page's cursor values that is one: MySQL has dates such as 0000-00-00, SQLite any text."""
+    for value in reversed(values):
+        with suppress(ValueError):
+            greatest.see(value)
+            break
 
 
 def _raw(values: Mapping[str, object]) -> bytes:
