@@ -139,7 +139,7 @@ def healthz() -> Health:
 
 @_router.get("/readyz", responses=responses(HTTPStatus.SERVICE_UNAVAILABLE))
 def readyz(results: Results) -> Ready:
-    """Rankings are published, the engine is alive, and every source is read; else each reason why not."""
+    """Rankings are published and go on, the engine is alive, and every source is read; else each reason why not."""
     found = results.readiness()
     reasons = [f"model {model}: not published yet" for model in found.unpublished]
     if not found.epoch:
@@ -153,6 +153,8 @@ def readyz(results: Results) -> Ready:
         for name, state, error in found.sources
         if state in ("down", "halted")
     ]
+    reasons += [f"model {name}: halted: {why.removeprefix(f'{name}: ')}" for name, why in sorted(found.halted.items())]
+    reasons += [why for _, why in sorted(found.held.items())]
     if reasons:
         raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "; ".join(reasons), reasons)
     return Ready(status="ready", epoch=found.epoch)

@@ -11,13 +11,13 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from topline.cli.opening import open_project
-from topline.cli.output import out, print_json, print_pairs, print_table
+from topline.cli.output import counted, out, print_json, print_pairs, print_table
 from topline.config import Project
 from topline.errors import UsageError, WorkError
 from topline.live.audit import truth
 from topline.live.start import databases, load_plan
 from topline.live.status import collect_status
-from topline.live.why import explain_key, locate, trace
+from topline.live.why import NULL, explain_key, locate, trace
 from topline.log import LogReader
 
 _REJECTED = "rejected_sales"
@@ -56,7 +56,8 @@ def show_why(folder: Path, model: str, key: list[str], *, as_json: bool) -> int:
     elif results:
         _print_why(results, rows)
     else:
-        out.print("there is no such row")
+        asked = ", ".join(f"{name}={NULL if value is None else value}" for name, value in wanted.items())
+        out.print(f"there is no such row in {model}: {asked}", markup=False)
     return 0 if results else 1
 
 
@@ -66,7 +67,7 @@ def _print_why(results: list[dict[str, Any]], rows: dict[str, list[dict[str, Any
     for table, located in rows.items():
         if located:
             out.print()
-            print_table(f"{table}: {len(located)} rows", list(located[0]), [list(row.values()) for row in located])
+            print_table(f"{table}: {counted(len(located), 'row')}", list(located[0]), [list(row.values()) for row in located])
 
 
 def _kind(project: Project, table: str) -> str:

@@ -18,6 +18,12 @@ if not out.is_terminal and "COLUMNS" not in os.environ:
     out.width = WIDE
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 row`, `2,000 rows`, `1 dead letter`, `3 batches`."""
+    plural = "es" if noun.endswith("ch") else "s"
+    return f"{number:,} {noun}{'' if number == 1 else plural}"
+
+
 def print_json(value: Any) -> None:
     """One JSON document on standard output. Money and times are strings, exact."""
     out.file.write(json.dumps(value, default=plain, ensure_ascii=False, indent=2) + "\n")

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from topline.cli.output import err, out, print_json
+from topline.cli.output import counted, err, out, print_json
 from topline.cli.running import Session, Stop, session
 from topline.cli.watching import rebuild_progress, watched
 from topline.config import Project
+
+_NOUNS = {"changes": "change", "batches": "batch", "dead letters": "dead letter", "epochs": "epoch"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,4 +64,8 @@ def _report(summary: dict[str, int], as_json: bool) -> None:
     if as_json:
         print_json(summary)
     else:
-        out.print(", ".join(f"{value:,} {name}" for name, value in summary.items()))
+        out.print(", ".join(_told(value, name) for name, value in summary.items()))
+
+
+def _told(value: int, name: str) -> str:
+    return f"{value:,} {name}" if name not in _NOUNS else counted(value, _NOUNS[name])

@@ -227,5 +227,6 @@ def plain_line(view: View) -> str:
         f"top city {best.city} ({best.country}) {money(best.total_sales)}" if best else "",
         f"top salesman {man.salesman_name} {money(man.total_sales)}" if man else "",
         *(f"{source.name}: {source.phase} {_flat(source.detail)}".rstrip() for source in view.sources if source.failed),
+        *map(_flat, view.notes),
     )
     return " | ".join(filter(None, parts))

@@ -88,7 +88,10 @@ def _qualified(tree: exp.Expr, relations: Mapping[str, Node], place: Place) -> e
     except OptimizeError as error:
         message = str(error)
         culprit = next((c for c in tree.find_all(exp.Column) if c.name and c.name in message), None)
-        raise place.fault(message, culprit or tree) from None
+        raise place.fault(message, culprit or tree, hint=_UNDECLARED if "Unknown column" in message else "") from None
+
+
+_UNDECLARED = "declare the column with its table under `sources:` in the YAML, or select it in the model that is read"
 
 
 class _Query:

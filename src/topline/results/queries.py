@@ -38,12 +38,17 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """heartbeat_age: seconds since the engine spoke, None if it never did. sources: (name, state, last error)."""
+    """heartbeat_age: seconds since the engine spoke, None if it never did. sources: (name, state, last error).
+
+    halted: model -> why it stands still; held: table -> why its changes are kept and not folded.
+    """
 
     epoch: int
     unpublished: tuple[str, ...]
     heartbeat_age: float | None
     sources: tuple[tuple[str, str, str], ...]
+    halted: Mapping[str, str]
+    held: Mapping[str, str]
 
 
 class Reader:
@@ -84,7 +89,15 @@ class Reader:
 
     def readiness(self) -> Readiness:
         row = self._one(_READINESS, {}, {})
-        return Readiness(row["epoch"] or 0, tuple(row["unpublished"]), row["heartbeat_age"], tuple(map(tuple, row["sources"])))
+        details = row["details"] or {}
+        return Readiness(
+            row["epoch"] or 0,
+            tuple(row["unpublished"]),
+            row["heartbeat_age"],
+            tuple(map(tuple, row["sources"])),
+            details.get("halted_models", {}),
+            details.get("held_tables", {}),
+        )
 
     def _ranking(self, model: str, query: str, values: Mapping[str, Any]) -> Ranking:
         statement = _WITH_AS_OF.replace("QUERY", query)
@@ -99,9 +112,17 @@ class Reader:
             with translated(), self._pool.connection() as connection:
                 row = connection.execute(statement, values).fetchone()
         except StateError as error:
+            if isinstance(error.__cause__, psycopg.errors.UndefinedTable):
+                raise TransientError(_not_there(self._schema, values.get("model", ""))) from error
             raise TransientError(f"the schema {self._schema!r} does not hold these results yet: {error}") from error
         assert row is not None  # an aggregate yields one row
         return row
+
+
+def _not_there(schema: str, model: str) -> str:
+    if not model:
+        return f"the schema {schema!r} of the results database holds no results yet: `topline run` publishes the models there"
+    return f"no {model} is published in the schema {schema!r}: `topline run` does, where the project has a model of that name"
 
 
 def _configure(connection: psycopg.Connection[DictRow]) -> None:
@@ -136,6 +157,7 @@ _READINESS = """
 SELECT (SELECT epoch FROM {writer}) AS epoch,
        (SELECT coalesce(array_agg(model ORDER BY model), '{{}}') FROM {models} WHERE epoch = 0 AND NOT retired) AS unpublished,
        (SELECT extract(epoch FROM clock_timestamp() - heartbeat)::float8 FROM {engine}) AS heartbeat_age,
+       (SELECT details FROM {engine}) AS details,
        (SELECT coalesce(json_agg(json_build_array(source, state, last_error) ORDER BY source), '[]')
         FROM {source_status}) AS sources
 """

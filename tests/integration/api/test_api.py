@@ -10,10 +10,10 @@ import pytest
 from fastapi import FastAPI
 
 from tests.integration.api.conftest import Results, api_over
-from tests.integration.results.support import SCHEMA, emptied, execute
+from tests.integration.results.support import NOON, SCHEMA, emptied, execute
 from topline.api import serve
 from topline.errors import ConfigError
-from topline.results import Epoch, SourceStatus
+from topline.results import EngineStatus, Epoch, SourceStatus
 
 AS_OF = {
     "epoch": 7,
@@ -162,6 +162,26 @@ def test_not_ready_names_the_source_that_is_down(published: Results, client: htt
     answer = client.get("/readyz")
     require_problem(answer, 503)
     assert answer.json()["errors"] == ["source branches: halted: slot lost", "source shop: down: connection refused"]
+
+
+def test_not_ready_names_what_stands_still(published: Results, client: httpx2.Client) -> None:
+    halted = {"b": "it reads a, which is halted", "a": "a: the key column city is NULL"}
+    published.status.write(EngineStatus(NOON, {"halted_models": halted, "held_tables": {"shop.o": "table shop.o lost x"}}), [])
+    answer = client.get("/readyz")
+    require_problem(answer, 503)
+    assert answer.json()["errors"] == [
+        "model a: halted: the key column city is NULL",
+        "model b: halted: it reads a, which is halted",
+        "table shop.o lost x",
+    ]
+
+
+def test_a_ranking_that_the_project_does_not_have_is_named(published: Results, client: httpx2.Client) -> None:
+    execute(published.dsn, f"DROP TABLE {SCHEMA}.top_salesmen")
+    answer = client.get("/api/v1/salesmen/top")
+    require_problem(answer, 503)
+    assert answer.json()["detail"].startswith(f"no top_salesmen is published in the schema '{SCHEMA}'")
+    assert "LINE" not in answer.json()["detail"]
 
 
 def test_not_ready_when_the_engine_is_silent(published: Results, client: httpx2.Client) -> None:

@@ -190,6 +190,12 @@ def test_the_plain_line_has_the_figures_and_the_trouble() -> None:
     assert all(word in line for word in ("812 changes/s", "rejected 14", "Springfield", "Łukasz Brontë", "folder is gone"))
 
 
+def test_the_plain_line_says_what_stands_still() -> None:
+    line = plain_line(replace(VIEW, notes=("model a halted: its key\nis NULL",)))
+    assert "\n" not in line
+    assert "model a halted" in line
+
+
 def test_final_rankings_stay_with_all_columns() -> None:
     console = Console(file=io.StringIO(), width=100)
     with console.capture() as capture:

@@ -44,7 +44,7 @@ def why(
 ) -> None:
     """Show the rows that a result is made of, each with its file and line, or table and LSN. Exit 1 where there is none.
 
-    Example: `topline why top_sales_by_city 2026-11-21 Italy Lazio Rome`
+    Example: `topline why top_sales_by_city 2026-11-21 Italy Lazio Roma`
     """
     from topline.cli.inspecting import show_why
 

@@ -55,7 +55,7 @@ class Intake:
             done=self._files_read,
             total=self._files_read + len(self._waiting),
             lag_bytes=self._waiting.lag_bytes,
-            detail=f"reading {reading}" if reading else f"{len(self._watch.found)} files",
+            detail=f"reading {reading}" if reading else _files(len(self._watch.found)),
         )
 
     def next_batch(self, max_rows: int) -> SourceBatch | None:
@@ -156,3 +156,7 @@ class Intake:
         draft.sweep(self._shapes[table_of(partition)].schema.name, partition, at)
         draft.move(partition, at)
         draft.remember(partition, None)
+
+
+def _files(number: int) -> str:
+    return f"{number:,} file{'' if number == 1 else 's'}"
