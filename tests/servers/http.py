@@ -38,33 +38,38 @@ App = Callable[[Asked], Reply]
 
 
 class Server:
-    """Answers with `app`, which may be replaced. While it is `down`, it takes connections and drops them."""
+    """Answers with `app`, which may be replaced. While it is `down`, it takes connections and drops them; once it is stopped,
+    nobody listens on its port until it is started again."""
 
     def __init__(self, app: App, tls: ssl.SSLContext | None = None) -> None:
         self.app, self.down = app, False
         self.asked: list[Asked] = []
         self.fault: Exception | None = None
         self.stopping = threading.Event()
-        self._httpd = _Httpd(("127.0.0.1", 0), _handler(self))
-        if tls is not None:
-            self._httpd.socket = tls.wrap_socket(self._httpd.socket, server_side=True, do_handshake_on_connect=False)
+        self._tls, self.port = tls, 0
         self._scheme = "http" if tls is None else "https"
-        self._thread = threading.Thread(target=self._httpd.serve_forever, args=(0.02,), daemon=True)
-        self._thread.start()
+        self.start()
 
     @property
     def url(self) -> str:
         host = "127.0.0.1" if self._scheme == "http" else "localhost"
         return f"{self._scheme}://{host}:{self.port}"
 
-    @property
-    def port(self) -> int:
-        return int(self._httpd.server_address[1])
+    def start(self) -> None:
+        self._httpd = _Httpd(("127.0.0.1", self.port), _handler(self))
+        self.port = int(self._httpd.server_address[1])
+        if self._tls is not None:
+            self._httpd.socket = self._tls.wrap_socket(self._httpd.socket, server_side=True, do_handshake_on_connect=False)
+        threading.Thread(target=self._httpd.serve_forever, args=(0.02,), daemon=True).start()
 
-    def close(self) -> None:
-        self.stopping.set()
+    def stop(self) -> None:
         self._httpd.shutdown()
         self._httpd.server_close()
+
+    def close(self) -> None:
+        """`stopping` ends what is silent or trickles."""
+        self.stopping.set()
+        self.stop()
 
     def reply(self, asked: Asked) -> Reply:
         self.asked.append(asked)

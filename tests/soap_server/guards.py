@@ -67,6 +67,6 @@ class BasicGuard:
 
     def __call__(self, call: Call) -> Reply | None:
         expected = "Basic " + base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
-        if call.headers.get("Authorization") == expected:
+        if call.headers.get("authorization") == expected:
             return None
         return Reply(b"<html>who are you?</html>", 401, {"WWW-Authenticate": "Basic"}, content_type="text/html")

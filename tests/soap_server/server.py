@@ -1,18 +1,16 @@
-"""A SOAP server on loopback. It knows HTTP and envelopes; what it answers, services say (see `services.py`)."""
+"""A SOAP server on loopback. It knows envelopes; what it answers, services say (see `services.py`)."""
 
-import socket
 import ssl
-import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Literal
 from xml.sax.saxutils import escape
 
 from lxml import etree
 
+from tests.servers import http
 from tests.soap_server.contract import WSDLS
 
 SOAP_11 = "http://schemas.xmlsoap.org/soap/envelope/"
@@ -24,10 +22,11 @@ Way = Literal["whole", "trickle", "trickled headers", "truncated", "reset", "sil
 
 @dataclass(frozen=True)
 class Call:
-    """A request: `soap` is the envelope's namespace, `payload` the body's first element, `header` the SOAP header."""
+    """A request, its headers in lower case. `soap`: the envelope's namespace; `header`: the SOAP header; `payload`: the first
+    element of the body."""
 
     path: str
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     body: bytes
     soap: str = ""
     header: etree._Element | None = None
@@ -51,59 +50,34 @@ Service = Callable[[Call], Reply]
 class SoapServer:
     """
     services      path -> service
-    documents     path -> what a test put in the place of a WSDL file
+    documents     path -> what a test put in the place of a WSDL file, or a whole reply
     moved         path -> where a redirect leads
     next_replies  given out before all else, one a call
-    calls, told   what came in: calls, and the path and headers of each document that was asked for
+    calls, told   what came in: calls, and the path and headers (in lower case) of each document that was asked for
     """
 
     def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.services: dict[str, Service] = {}
-        self.documents: dict[str, bytes] = {}
+        self.documents: dict[str, bytes | Reply] = {}
         self.moved: dict[str, str] = {}
         self.next_replies: deque[Reply | Service] = deque()
         self.calls: list[Call] = []
-        self.told: list[tuple[str, dict[str, str]]] = []
-        self.released = threading.Event()  # ends what is silent or trickles
-        self._context, self._port = context, 0
-        self.start()
+        self.told: list[tuple[str, Mapping[str, str]]] = []
+        self._http = http.Server(self._answered, context)
+        self.released = self._http.stopping  # ends what is silent or trickles
+        self.start, self.stop, self.close, self.url = self._http.start, self._http.stop, self._http.close, self._http.url
 
     @property
     def gets(self) -> list[str]:
         return [path for path, _ in self.told]
-
-    @property
-    def url(self) -> str:
-        return f"http{'s' if self._context else ''}://127.0.0.1:{self._port}"
-
-    def start(self) -> None:
-        server = self
-
-        class Handler(_Handler):
-            owner = server
-
-        self._http = _Server(("127.0.0.1", self._port), Handler)
-        self._port = self._http.server_port
-        if self._context is not None:
-            self._http.socket = self._context.wrap_socket(self._http.socket, server_side=True, do_handshake_on_connect=False)
-        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> None:
-        self._http.shutdown()
-        self._http.server_close()
-        self._thread.join()
-
-    def close(self) -> None:
-        self.released.set()
-        self.stop()
 
     def get(self, path: str) -> Reply:
         """A document: one that a test put here, or a WSDL file with this server's address in it."""
         if path in self.moved:
             return Reply(b"", 302, {"Location": self.moved[path]})
         if path in self.documents:
-            return Reply(self.documents[path])
+            found = self.documents[path]
+            return found if isinstance(found, Reply) else Reply(found)
         file = (WSDLS / path.removeprefix("/wsdl/")).resolve()
         if not file.is_relative_to(WSDLS) or not file.is_file():
             return Reply(b"not here", 404, content_type="text/plain")
@@ -126,59 +100,39 @@ class SoapServer:
         ) as error:  # what a test put in is not as the WSDL has it: the client says it
             return fault(call.soap or SOAP_11, "soap:Client", f"the test is wrong: {escape(repr(error))}")
 
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """A client that hangs up, or has no certificate, is no news."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    owner: SoapServer
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-    def do_GET(self) -> None:
-        self.owner.told.append((self.path, dict(self.headers.items())))
-        self._send(self.owner.get(self.path.partition("?")[0]))
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        call = Call(self.path, dict(self.headers.items()), body)
+    def _answered(self, asked: http.Asked) -> http.Reply:
+        if asked.method == "GET":
+            self.told.append((asked.target, asked.headers))
+            return self._sent(self.get(asked.path))
+        call = Call(asked.target, asked.headers, asked.body)
         with suppress(etree.XMLSyntaxError):
             call = _with_envelope(call)
-        self._send(self.owner.post(call))
+        return self._sent(self.post(call))
 
-    def _send(self, reply: Reply) -> None:
-        if reply.way == "reset":
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-            self.connection.close()
-            return
-        if reply.way == "silent":
-            self.owner.released.wait()
-            return
-        head = {"Content-Type": reply.content_type, "Content-Length": str(len(reply.body)), **reply.headers}
-        lines = [f"HTTP/1.1 {reply.status} So", *(f"{name}: {value}" for name, value in head.items()), "Connection: close"]
-        start = ("\r\n".join(lines) + "\r\n\r\n").encode()
-        with suppress(OSError):
-            if reply.way == "trickled headers":
-                self._trickle(start)
-            self.wfile.write(start if reply.way != "trickled headers" else b"")
-            if reply.way == "trickle":
-                self._trickle(reply.body)
-            elif reply.way == "truncated":
-                self.wfile.write(reply.body[: len(reply.body) // 2])
-            else:
-                self.wfile.write(reply.body)
-        self.close_connection = True
+    def _sent(self, reply: Reply) -> http.Reply:
+        headers = {"Content-Type": reply.content_type, **reply.headers}
+        if reply.way == "whole":
+            return http.Reply(reply.body, reply.status, headers)
+        return http.Reply(wire=lambda: self._pieces(reply, headers), reset=reply.way == "reset")
 
-    def _trickle(self, data: bytes) -> None:
+    def _pieces(self, reply: Reply, headers: Mapping[str, str]) -> Iterator[bytes]:
+        lines = [f"HTTP/1.1 {reply.status} So", *(f"{name}: {value}" for name, value in headers.items())]
+        head = ("\r\n".join([*lines, f"Content-Length: {len(reply.body)}"]) + "\r\n\r\n").encode()
+        match reply.way:
+            case "silent":
+                self.released.wait()
+            case "trickle":
+                yield head
+                yield from self._trickled(reply.body)
+            case "trickled headers":
+                yield from self._trickled(head)
+            case "truncated":
+                yield head + reply.body[: len(reply.body) // 2]
+
+    def _trickled(self, data: bytes) -> Iterator[bytes]:
         for place in range(len(data)):
-            self.wfile.write(data[place : place + 1])
-            self.wfile.flush()
-            if self.owner.released.wait(0.02):
+            yield data[place : place + 1]
+            if self.released.wait(0.02):
                 return
 
 

@@ -85,7 +85,7 @@ class LedgerService:
         assert call.payload is not None
         self.contract.valid(call.payload)
         entries = "".join(self.books.get(call.payload.text or "", []))
-        total = f'<l:sum xmlns:l="{LEDGER}">7.10</l:sum>' if call.headers.get("SOAPAction") == '"sum"' else ""
+        total = f'<l:sum xmlns:l="{LEDGER}">7.10</l:sum>' if call.headers.get("soapaction") == '"sum"' else ""
         reply = envelope(call.soap, f'{total}<l:entries xmlns:l="{LEDGER}">{entries}</l:entries>')
         for part in etree.fromstring(reply.body)[0]:
             self.contract.valid(part)

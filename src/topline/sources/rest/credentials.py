@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from topline.errors import SourceHalted, TransientError
 from topline.sources.rest.settings import Auth, RestSettings
 from topline.sources.web.addresses import Url
+from topline.sources.web.hiding import hidden
 from topline.sources.web.settings import Basic
 from topline.sources.web.wire import Answer, Request, Send
 
@@ -64,10 +65,7 @@ class Credentials:
             secrets += [_secret(one) for one in (auth.token, auth.key, auth.client_secret)]
         if self._basic is not None:
             secrets += [self._basic.password.get_secret_value(), self._basic.encoded]
-        for secret in sorted(filter(None, secrets), key=len, reverse=True):
-            for form in {secret, quote_plus(secret), json.dumps(secret)[1:-1]}:
-                text = text.replace(form, "***")
-        return text
+        return hidden(text, secrets)
 
     def _header(self, auth: Auth, send: Send) -> tuple[str, str]:
         if auth.type == "api_key":

@@ -6,9 +6,9 @@ from topline.errors import ConfigError
 from topline.sources.base import Context
 from topline.sources.polled import PolledSource
 from topline.sources.soap.feed import SoapFeed
-from topline.sources.soap.http import tls_context
 from topline.sources.soap.service import Service
 from topline.sources.soap.settings import SoapSettings as Settings
+from topline.sources.web.tls import tls_context
 
 __all__ = ["Settings", "create"]
 

@@ -1,20 +1,35 @@
 """What stands in the way of reading a table: seen in the WSDL, and in the first page of an answer."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from topline.errors import SourceHalted, TransientError
+from topline.schema import TableSchema
 from topline.sources.base import Fault
+from topline.sources.polled import Page
+from topline.sources.soap.answer import Reading
 from topline.sources.soap.paths import Path
+from topline.sources.soap.settings import SoapTable
 from topline.sources.soap.shapes import Shape
 from topline.sources.soap.walk import Spot, walk
-from topline.sources.soap.wsdl import Operation
-
-if TYPE_CHECKING:
-    from topline.sources.soap.feed import SoapFeed
+from topline.sources.soap.wsdl import Operation, Wsdl
 
 
-def check(feed: "SoapFeed") -> list[Fault]:
+class Table(Protocol):
+    """What is looked at: a feed of the kind."""
+
+    schema: TableSchema
+    settings: SoapTable
+    reading: Reading
+
+    def wsdl(self) -> Wsdl:
+        """Loaded."""
+
+    def pages(self, since: str | None) -> Iterator[Page]:
+        """As of `topline.sources.polled.Feed`."""
+
+
+def check(feed: Table) -> list[Fault]:
     """Loads the WSDL; where that tells of no fault, asks for one page."""
     where = feed.schema.name
     try:
@@ -27,7 +42,7 @@ def check(feed: "SoapFeed") -> list[Fault]:
     return [Fault(where, problem, remedy) for problem, remedy in faults]
 
 
-def _in_wsdl(feed: "SoapFeed", operation: Operation) -> Iterator[tuple[str, str]]:
+def _in_wsdl(feed: Table, operation: Operation) -> Iterator[tuple[str, str]]:
     for problem in argument_faults(feed.settings.arguments, operation.takes):
         yield problem, f"correct `arguments`; {operation.name} takes {_signature(operation.takes)}"
     if operation.gives is None:
@@ -36,7 +51,7 @@ def _in_wsdl(feed: "SoapFeed", operation: Operation) -> Iterator[tuple[str, str]
     yield from _path_faults(feed, operation.gives)
 
 
-def _path_faults(feed: "SoapFeed", gives: Shape) -> Iterator[tuple[str, str]]:
+def _path_faults(feed: Table, gives: Shape) -> Iterator[tuple[str, str]]:
     faults: list[str] = []
     row = walk(feed.reading.rows.tree, Spot(gives), faults)
     yield from ((f"rows: {fault}", f"correct the path {feed.settings.rows!r}") for fault in faults)
@@ -49,7 +64,7 @@ def _path_faults(feed: "SoapFeed", gives: Shape) -> Iterator[tuple[str, str]]:
         yield from _field_faults(feed, row.shape)
 
 
-def _field_faults(feed: "SoapFeed", row: Shape) -> Iterator[tuple[str, str]]:
+def _field_faults(feed: Table, row: Shape) -> Iterator[tuple[str, str]]:
     for name, path in feed.reading.fields.items():
         if path.name is not None and path.name in row.attributes:
             continue
@@ -63,7 +78,7 @@ def _walked(path: Path, shape: Shape) -> list[str]:
     return faults
 
 
-def _in_answer(feed: "SoapFeed") -> Iterator[tuple[str, str]]:
+def _in_answer(feed: Table) -> Iterator[tuple[str, str]]:
     page = next(iter(feed.pages(None)), None)
     records = [] if page is None else page.records
     odd = [record for record in records if record.fault]

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 from lxml import etree
 
 from topline.errors import SourceHalted, TransientError
-from topline.sources.soap.http import Http, refused_status, shown
+from topline.sources.soap.http import Http, address, refused_status
 from topline.sources.soap.settings import SoapSettings
 from topline.sources.soap.wellknown import well_known
 from topline.sources.soap.xml import Broken, Refused, parse
@@ -28,8 +28,9 @@ class Transport:
     def __init__(self, http: Http, settings: SoapSettings) -> None:
         self._http = http
         self._remote = "://" in settings.wsdl
-        self._host = urlsplit(settings.wsdl).hostname if self._remote else None
-        self._hosts = {name for name in (self._host, *settings.import_hosts) if name}
+        self._base = address(settings.wsdl) if self._remote else None
+        own = () if self._base is None else (self._base.host,)
+        self._hosts = {name.strip("[]").lower() for name in (*own, *settings.import_hosts)}
 
     def load(self, url: str) -> bytes:
         """A WSDL or schema: from a file, or over HTTP from an allowed host. It holds no DTD."""
@@ -55,7 +56,7 @@ class Transport:
     def _read(self, url: str) -> bytes:
         parts = urlsplit(url)
         if parts.scheme in {"http", "https"}:
-            return self._fetch(url, parts.hostname or "")
+            return self._fetch(url)
         if self._remote:
             raise SourceHalted(f"the WSDL imports the file {url!r}: one from the network may only import from the network")
         try:
@@ -63,16 +64,18 @@ class Transport:
         except OSError as error:
             raise SourceHalted(f"cannot read {url}: {error.strerror}") from None
 
-    def _fetch(self, url: str, host: str) -> bytes:
+    def _fetch(self, url: str) -> bytes:
+        there = address(url)
+        host = there.host.strip("[]")
         if host not in self._hosts:
-            raise SourceHalted(f"the WSDL imports {shown(url)}: if it may be loaded from there, add {host!r} to import_hosts")
-        reply = self._http.get(url, known=host == self._host)
+            raise SourceHalted(f"the WSDL imports {there.shown}: if it may be loaded from there, add {host!r} to import_hosts")
+        reply = self._http.get(url, known=self._base is not None and self._base.allows(there))
         if reply.status == 200:
             return reply.body
         kind = SourceHalted if refused_status(reply.status) else TransientError
-        raise kind(f"{shown(url)} cannot be loaded: HTTP {reply.status}")
+        raise kind(f"{there.shown} cannot be loaded: HTTP {reply.status}")
 
 
 def named(url: str) -> str:
     """A place for people, file or URL."""
-    return shown(url) if "://" in url else url
+    return address(url).shown if url.startswith(("http://", "https://")) else url

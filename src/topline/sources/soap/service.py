@@ -10,6 +10,7 @@ from topline.errors import ConfigError, SourceHalted, TransientError
 from topline.sources.soap.http import Http
 from topline.sources.soap.settings import SoapSettings
 from topline.sources.soap.wsdl import Wsdl
+from topline.sources.web.hiding import hidden
 
 _SHORTEST_SECRET = 4  # what is shorter would be struck out of words
 
@@ -23,7 +24,7 @@ class Service:
         self._held = 0
         self._http: Http | None = None
         self._wsdl: Wsdl | None = None
-        self._secrets = sorted(_secrets(settings), key=len, reverse=True)
+        self._secrets = _secrets(settings)
 
     def acquire(self) -> Wsdl:
         """The WSDL, loaded. Errors as of `Wsdl`, without secrets."""
@@ -40,9 +41,7 @@ class Service:
             if self._held <= 0:
                 self._held = 0
                 self._wsdl = None
-                if self._http is not None:
-                    self._http.close()
-                    self._http = None
+                self._http = None
 
     @contextmanager
     def told(self, where: str) -> Iterator[None]:
@@ -52,19 +51,15 @@ class Service:
         except ConfigError as error:  # a certificate that could be used before
             raise SourceHalted(str(error)) from None
         except (TransientError, SourceHalted) as error:
-            raise type(error)(self._hidden(f"{where}: {error}" if where else str(error))) from None
-
-    def _hidden(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return text
+            raise type(error)(hidden(f"{where}: {error}" if where else str(error), self._secrets)) from None
 
 
 def _secrets(settings: SoapSettings) -> set[str]:
     """Texts that no message may hold: passwords, and whatever stands in headers."""
     logins = (settings.username_token, settings.basic)
     passwords = [settings.tls.key_password, *(login.password for login in logins if login is not None)]
-    found = {*settings.http_headers.values(), *_texts(settings.soap_headers)}
+    found = {*settings.headers.values(), *_texts(settings.soap_headers)}
+    found |= {settings.basic.encoded} if settings.basic is not None else set()
     found |= {password.get_secret_value() for password in passwords if password is not None}
     return {text for text in found if len(text) >= _SHORTEST_SECRET}
 

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 import jmespath
 from jmespath.exceptions import JMESPathError
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from topline.config import Settings
-from topline.sources.polled import PolledSettings, PolledTable
+from topline.sources.polled import PolledTable
 from topline.sources.soap.placeholders import NAMES, placeholders, strangers
+from topline.sources.web.settings import WebSettings, valid_url
 
 _REFERENCE = "`${env:NAME}` or `${file:/path}`."
 
@@ -24,36 +24,6 @@ class UsernameToken(Settings):
         "digest", description="`digest`: SHA-1 of nonce, time and password; `text`: the password itself, with nonce and time."
     )
     timestamp: bool = Field(False, description="Send a wsu:Timestamp too, valid for five minutes.")
-
-
-class Basic(Settings):
-    """HTTP basic authentication."""
-
-    username: str = Field(description="User name.")
-    password: SecretStr = Field(description=f"Password, by reference: {_REFERENCE}")
-
-
-class Tls(Settings):
-    """Certificates of a connection over https. The server's is always checked."""
-
-    ca: str | None = Field(None, description="PEM file of the authorities to trust, instead of the system's.")
-    certificate: str | None = Field(None, description="PEM file of our certificate, where the server asks for one.")
-    key: str | None = Field(None, description="PEM file of its key, where it is not in `certificate`.")
-    key_password: SecretStr | None = Field(None, description=f"Password of the key, by reference: {_REFERENCE}")
-
-    @model_validator(mode="after")
-    def _key_of_a_certificate(self) -> "Tls":
-        if self.certificate is None and (self.key or self.key_password):
-            raise ValueError("a key goes with `certificate`: name its PEM file too")
-        return self
-
-
-class Timeouts(Settings):
-    """Seconds after which an answer is given up, and asked for again later."""
-
-    connect: float = Field(10.0, gt=0, description="Seconds to wait for a connection.")
-    read: float = Field(60.0, gt=0, description="Seconds to wait for the next bytes of an answer.")
-    total: float = Field(300.0, gt=0, description="Seconds for a whole answer.")
 
 
 class Paging(Settings):
@@ -155,7 +125,7 @@ class SoapTable(PolledTable):
             yield "arguments: {page_size} needs `paging.size`"
 
 
-class SoapSettings(PolledSettings):
+class SoapSettings(WebSettings):
     """A SOAP 1.1 or 1.2 service that is asked again and again, by its WSDL."""
 
     kind: Literal["soap"] = Field("soap", description="This kind of source.")
@@ -172,51 +142,35 @@ class SoapSettings(PolledSettings):
         "other files.",
     )
     username_token: UsernameToken | None = Field(None, description="WS-Security: user name and password in the SOAP header.")
-    basic: Basic | None = Field(None, description="HTTP basic authentication.")
-    tls: Tls = Field(default_factory=lambda: Tls(), description="Certificates, where the system's do not serve.")
     soap_headers: dict[str, Any] = Field(
         default_factory=dict,
         description="SOAP headers: the name of one that the WSDL declares, or `{namespace}Name`, -> its content. "
         f"Secrets by reference: {_REFERENCE}",
     )
-    http_headers: dict[str, str] = Field(
-        default_factory=dict, description="HTTP headers to send, such as an API key. Secrets by reference."
-    )
-    proxy: str | None = Field(None, description="HTTP proxy. That of the environment is not used.")
-    timeouts: Timeouts = Field(default_factory=lambda: Timeouts(), description="How long to wait.")
-    max_response_bytes: int = Field(
-        32 << 20,
-        ge=1024,
-        le=1 << 31,
-        description="A larger answer halts the source: ask for smaller pages. Reading one takes about twenty times its size.",
-    )
     tables: dict[str, SoapTable] = Field(
         min_length=1, description="Table (as declared in the models' sources) -> its operation."
     )
 
-    @field_validator("address", "proxy")
+    @field_validator("address")
     @classmethod
     def _url(cls, value: str | None) -> str | None:
-        return None if value is None else checked_url(value)
+        return None if value is None else valid_url(value)
 
     @field_validator("wsdl")
     @classmethod
     def _file_or_url(cls, value: str) -> str:
-        return checked_url(value) if "://" in value else value
+        return valid_url(value) if "://" in value else value
 
-    @field_validator("http_headers")
-    @classmethod
-    def _written_in_ascii(cls, value: dict[str, str]) -> dict[str, str]:
-        for name, text in value.items():
-            if not (name and name.isascii() and name.isprintable() and text.isascii() and text.isprintable()):
-                raise ValueError(f"{name}: a header is written in printable ASCII")
-        return value
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        wsdl = (self.wsdl,) if "://" in self.wsdl and self.has_login else ()
+        return (*wsdl, *((self.address,) if self.address else ()))
 
-    @model_validator(mode="after")
-    def _one_authorization(self) -> "SoapSettings":
-        if self.basic and any(name.lower() == "authorization" for name in self.http_headers):
-            raise ValueError("`basic` and the HTTP header Authorization exclude each other")
-        return self
+    @property
+    def has_secrets(self) -> bool:
+        """A digest can be read, but not used."""
+        token = self.username_token
+        return self.has_login or (token is not None and token.type == "text")
 
 
 def checked_path(value: str) -> str:
@@ -225,18 +179,4 @@ def checked_path(value: str) -> str:
         jmespath.compile(value)
     except JMESPathError as error:
         raise ValueError(f"{value!r} is no JMESPath: {str(error).splitlines()[0]}") from None
-    return value
-
-
-def checked_url(value: str) -> str:
-    """`value` if it is an http(s) URL that holds no password, or has references that are not resolved yet."""
-    if "${" in value:
-        return value
-    parts = urlsplit(value)
-    if parts.port == 0:
-        raise ValueError("0 is no port")
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("an http:// or https:// address is expected")
-    if parts.username or parts.password:
-        raise ValueError("user name and password do not go into an address: write `basic` or `username_token`")
     return value

@@ -15,9 +15,10 @@ from topline.errors import SourceHalted
 from topline.sources.soap.documents import Request, Transport, named
 from topline.sources.soap.headers import soap_headers
 from topline.sources.soap.http import Http, Reply
-from topline.sources.soap.settings import SoapSettings, checked_url
+from topline.sources.soap.settings import SoapSettings
 from topline.sources.soap.shapes import Shape, Shapes
 from topline.sources.soap.token import Token
+from topline.sources.web.addresses import Url
 
 # What zeep is known to raise on a WSDL, or on arguments, that are not as it expects them.
 _ZEEP_FAULTS = (
@@ -75,11 +76,9 @@ class Wsdl:
         self._port = self._choose_port()
         self.address = settings.address or self._port.address
         try:
-            checked_url(self.address)
+            Url.parse(self.address)
         except ValueError as error:
-            raise SourceHalted(
-                f"the port {self._port.name} has the address {self.address!r} ({error}): write `address`"
-            ) from None
+            raise SourceHalted(f"the port {self._port.name} cannot be asked: {error}: write `address`") from None
         self._proxy = ServiceProxy(self._client, self._port.binding, address=self.address)  # type: ignore[no-untyped-call]
 
     @property

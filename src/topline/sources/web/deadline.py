@@ -3,7 +3,7 @@
 import socket
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 
 class Deadline:
@@ -22,11 +22,12 @@ class Deadline:
             if self.passed:  # it was not there yet when the time was over
                 self._cut()
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> Self:
         self.passed = False
         self._timer = threading.Timer(self._seconds, self._end)
         self._timer.daemon = True
         self._timer.start()
+        return self
 
     def __exit__(self, *error: object) -> None:
         self._timer.cancel()

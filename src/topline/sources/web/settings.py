@@ -118,9 +118,14 @@ class WebSettings(PolledSettings):
         return ()
 
     @property
-    def has_secrets(self) -> bool:
-        """Whether requests carry credentials that anyone on the way could use."""
+    def has_login(self) -> bool:
+        """Whether every request over HTTP carries credentials."""
         return self.basic is not None or self._says_authorization
+
+    @property
+    def has_secrets(self) -> bool:
+        """Whether what is sent holds credentials that anyone on the way could use."""
+        return self.has_login
 
     def exposes(self, url: Url) -> bool:
         """Whether credentials would travel readable to another machine, and that was not allowed."""
