@@ -1,7 +1,7 @@
 """Looks at a database: its tables, their columns and keys, and what refers to what."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote, urlencode, urlsplit
@@ -11,7 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from topline.errors import ConfigError, WorkError
 from topline.scaffold.found import Found, FoundColumn, FoundTable, Reference
-from topline.scaffold.words import identifier
+from topline.scaffold.words import identifier, identifiers, scalar
 from topline.schema import Type
 
 if TYPE_CHECKING:
@@ -87,16 +87,22 @@ def look_at_postgres(dsn: str) -> Found:
     found = [
         FoundTable(
             by_oid[oid],
-            tuple(FoundColumn(name, class_of(kind), kind in _NUMBERS) for of, name, kind in columns if of == oid),
-            tuple(keys.get(oid, ())),
-            tuple(Reference(tuple(one), by_oid[to], tuple(other)) for of, to, one, other in references if of == oid),
+            tuple(
+                FoundColumn(name, class_of(kind), kind in _NUMBERS) for of, name, kind in columns if of == oid and _usable(name)
+            ),
+            tuple(keys.get(oid, ())) if all(map(_usable, keys.get(oid, ()))) else (),
+            tuple(
+                Reference(tuple(one), by_oid[to], tuple(other))
+                for of, to, one, other in references
+                if of == oid and all(map(_usable, (*one, *other)))
+            ),
             rows,
-            (f"{schema}.{table}",),
+            (scalar(f"{schema}.{table}"),),
         )
         for oid, schema, table, rows in tables
     ]
     source, (shown, secrets) = identifier(database), _without_password(_uri(dsn), identifier(database))
-    return Found("postgres", source, (f"dsn: {shown}",), _with_keys(found), secrets, tuple(_wal_note(level)))
+    return Found("postgres", source, (f"dsn: {scalar(shown)}",), _with_keys(found), secrets, tuple(_wal_note(level)))
 
 
 def _wal_note(level: Sequence[Any] | None) -> list[str]:
@@ -119,29 +125,45 @@ def look_at_sql(url: str, root: Path) -> Found:
     database = Database(Settings.model_validate({"kind": "sql", "url": url, "tables": {"any": {}}}), root)
     try:
         tables = database.tables()[:_MOST_TABLES]
-        found = [_table(database, name) for name in tables]
+        names = dict(zip(tables, identifiers(tables), strict=True))
+        found = [_table(database, name, names) for name in names]
     finally:
         database.close()
     if not found:
         raise ConfigError("the database has no table that this user may read: grant SELECT, or name another database")
     source = identifier(Path(unquote(urlsplit(url).path)).stem or "shop")
-    shown, secrets = _without_password(url, source)
-    return Found("sql", source, (f"url: {shown}",), _with_keys(found), secrets)
+    shown, secrets = _without_password(_absolute(url, root), source)
+    return Found("sql", source, (f"url: {scalar(shown)}",), _with_keys(found), secrets)
 
 
-def _table(database: "Database", name: str) -> FoundTable:
+def _absolute(url: str, root: Path) -> str:
+    """An SQLite file is found from the project's folder too."""
+    scheme, _, path = url.partition(":///")
+    return f"{scheme}:///{(root / path).resolve()}" if scheme.startswith("sqlite") and path else url
+
+
+def _table(database: "Database", name: str, names: Mapping[str, str]) -> FoundTable:
+    """`names`: what each table is to be called."""
     types = database.columns(name, None)
-    columns = {column: identifier(column) for column in types}
+    columns = dict(zip(types, identifiers(list(types)), strict=True))
     unique = [key for key, is_unique in database.indexed(name, None) if is_unique and key]
     references = tuple(
-        Reference(tuple(map(identifier, ours)), identifier(to), tuple(map(identifier, theirs)))
+        Reference(tuple(columns[one] for one in ours), names[to], tuple(_of(database, to, theirs)))
         for ours, to, theirs in database.references(name)
+        if to in names
     )
-    settings = (f"table: {_quoted(name)}",) if identifier(name) != name else ()
+    settings = (f"table: {scalar(name)}",) if names[name] != name else ()
     theirs = {ours: column for column, ours in columns.items() if ours != column}
     found = tuple(_column(columns[column], kind) for column, kind in types.items())
-    key = tuple(map(identifier, unique[0])) if unique else ()
-    return FoundTable(identifier(name), found, key, references, 0, settings, theirs)
+    key = tuple(columns[one] for one in unique[0]) if unique else ()
+    return FoundTable(names[name], found, key, references, 0, settings, theirs)
+
+
+def _of(database: "Database", table: str, columns: Sequence[str]) -> list[str]:
+    """What another table's columns are to be called."""
+    theirs = list(database.columns(table, None))
+    names = dict(zip(theirs, identifiers(theirs), strict=True))
+    return [names.get(column, identifier(column)) for column in columns]
 
 
 def _column(name: str, kind: Any) -> FoundColumn:
@@ -166,11 +188,13 @@ def _with_keys(tables: Sequence[FoundTable]) -> tuple[FoundTable, ...]:
 
 def _names(places: Sequence[tuple[str, str]]) -> list[str]:
     """Short names, each once: of tables that are called alike, those outside `public` get their schema's name."""
-    names: dict[str, None] = {}
+    short: set[str] = set()
+    wanted: list[str] = []
     for schema, table in places:
         name = identifier(table)
-        names[name if name not in names else identifier(f"{schema}_{table}")] = None
-    return list(names)
+        wanted.append(f"{schema}_{table}" if name in short else table)
+        short.add(name)
+    return identifiers(wanted)
 
 
 def _without_password(url: str, source: str) -> tuple[str, dict[str, str]]:
@@ -192,6 +216,6 @@ def _uri(dsn: str) -> str:
     return f"postgresql://{login}/{database}?{urlencode(parts)}"
 
 
-def _quoted(name: str) -> str:
-    """As a YAML scalar."""
-    return name if re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name) else '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+def _usable(column: str) -> bool:
+    """Whether a column's name can stand in SQL within Jinja within YAML. Others are not read: nothing can be hidden in them."""
+    return not re.search(r"['\"\\{}%#\x00-\x1f]", column)

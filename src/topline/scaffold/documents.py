@@ -5,7 +5,7 @@ from pathlib import Path
 
 from topline.errors import ConfigError
 from topline.scaffold.found import Found, FoundColumn, FoundTable
-from topline.scaffold.words import identifier
+from topline.scaffold.words import identifier, scalar
 from topline.schema import Type
 from topline.sources.files.content import Content
 from topline.sources.files.record import FILE, LINE
@@ -18,9 +18,7 @@ def look_at_file(path: Path) -> Found:
     """One table of the rows in it. ConfigError where it is not there, or no columns can be seen."""
     chosen = _newest(path) if path.is_dir() else path
     if not chosen.is_file():
-        raise ConfigError(
-            f"{path} is no source: neither a file, nor postgres://..., a URL dialect+driver://..., nor a WSDL"
-        )
+        raise ConfigError(f"{path} is no source: neither a file, nor postgres://..., a URL dialect+driver://..., nor a WSDL")
     proposal = _proposal(chosen)
     if proposal is None:
         raise ConfigError(f"{chosen} shows no columns: a first line that names them is expected, or JSON objects, or Parquet")
@@ -29,7 +27,10 @@ def look_at_file(path: Path) -> Found:
     key = proposal.key
     if not key:  # nothing in the file tells its rows apart: every line is one
         key, columns = (FILE, LINE), (FoundColumn(FILE, Type.TEXT), FoundColumn(LINE, Type.TEXT), *columns)
-    settings = (f"path: {path.resolve()} # a folder, a glob or a list; what is dropped there is read too", *proposal.lines())
+    settings = (
+        f"path: {scalar(str(path.resolve()))} # a folder, a glob or a list; what is dropped there is read too",
+        *proposal.lines(),
+    )
     table = FoundTable("rows", columns, key, (), 0, settings)
     return Found("files", name, (), (table,), {}, tuple(proposal.remarks))
 

@@ -1,9 +1,14 @@
 """Which role a column may play in a sale, told by its name: words of some languages, the likelier ones first."""
 
+import json
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import count
 
+import yaml
+
+_PLAIN = re.compile(r"[A-Za-z_/](?:[\w/.@?&=%+,~${}-]|:(?=[\w/.@$%]))*")  # nothing that YAML could take for more than text
 _SPLIT = re.compile(r"[^0-9a-z]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -57,6 +62,21 @@ def rank(role: str, name: str) -> int | None:
         if all(word in found for word in entry):
             return place * 4 + min(3, len(found) - len(entry))
     return None
+
+
+def identifiers(names: Sequence[str]) -> list[str]:
+    """The identifier of each, no two alike: of names in other scripts, of which nothing is left, the second gets a number."""
+    found: dict[str, None] = {}
+    for name in names:
+        plain = identifier(name)
+        numbered = (plain if number == 1 else f"{plain}_{number}" for number in count(1))
+        found[next(one for one in numbered if one not in found)] = None
+    return list(found)
+
+
+def scalar(value: str) -> str:
+    """A text as a YAML scalar of one line."""
+    return value if _PLAIN.fullmatch(value) and yaml.safe_load(value) == value else json.dumps(value, ensure_ascii=False)
 
 
 def identifier(name: str) -> str:

@@ -1,7 +1,14 @@
 """What a sale needs is found in databases as others made them: by names, types and references."""
 
+import re
+
+import yaml
+from hypothesis import example, given
+from hypothesis import strategies as st
+
 from topline.scaffold.found import FoundColumn, FoundTable, Reference
 from topline.scaffold.guess import Sketch, sketch
+from topline.scaffold.words import identifiers, scalar
 from topline.schema import Type
 
 TYPES = {"t": Type.TEXT, "i": Type.BIGINT, "d": Type.DATE, "z": Type.TIMESTAMPTZ, "b": Type.BOOLEAN}
@@ -110,7 +117,8 @@ def test_a_trading_house_with_discounted_lines() -> None:
         [
             table(
                 "orders",
-                "order_id:i customer_id:t employee_id:i order_date:d required_date:d freight:n ship_city:t ship_region:t ship_country:t",
+                "order_id:i customer_id:t employee_id:i order_date:d required_date:d freight:n ship_city:t ship_region:t "
+                "ship_country:t",
                 "order_id",
                 "employee_id>employees.employee_id customer_id>customers.customer_id",
                 830,
@@ -167,3 +175,20 @@ def test_tpch() -> None:
 def test_a_table_of_nothing_that_sells() -> None:
     found = sketch([table("notes", "note:t", "note")])
     assert uses(found) == {}
+
+
+@given(st.lists(st.text(max_size=6), max_size=6))
+def test_names_stay_apart(names: list[str]) -> None:
+    found = identifiers(names)
+    assert len(found) == len(set(found)) == len(names)
+    assert all(re.fullmatch("[a-z][a-z0-9_]*", name) for name in found)
+
+
+@given(st.text(st.characters(exclude_categories=["C", "Zl", "Zp"]), max_size=12))
+@example("a #b")
+@example("a: b")
+@example("yes")
+@example("null")
+@example("url:")
+def test_a_scalar_is_read_as_it_was_written(value: str) -> None:
+    assert yaml.safe_load(f"name: {scalar(value)}") == {"name": value}
