@@ -212,7 +212,9 @@ def _name_of(salesman: Use, draft: _Draft) -> tuple[Use, ...]:
     if first is not None and last is not None and first != last:
         return (Use(salesman.alias, first), Use(salesman.alias, last))
     name = _best("salesman_name", table)
-    return (Use(salesman.alias, name),) if name is not None and name != salesman.column else ()
+    taken = {use for uses in draft.uses.values() for use in uses}  # `City: Name` is a city's
+    named = Use(salesman.alias, name) if name is not None else None
+    return (named,) if named is not None and named not in taken else ()
 
 
 def _lines(fact: FoundTable, tables: Mapping[str, FoundTable]) -> Lines | None:

@@ -192,3 +192,9 @@ def test_names_stay_apart(names: list[str]) -> None:
 @example("url:")
 def test_a_scalar_is_read_as_it_was_written(value: str) -> None:
     assert yaml.safe_load(f"name: {scalar(value)}") == {"name": value}
+
+
+def test_a_citys_name_is_nobodys() -> None:
+    found = sketch([table("orders", "id:i date:d city_name:t country:t amount:n seller:t", "id")])
+    assert uses(found)["city"] == "orders.city_name"
+    assert "salesman_name" not in uses(found)

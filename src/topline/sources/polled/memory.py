@@ -20,7 +20,8 @@ class Ways(NamedTuple):
     def of(cls, shape: TableShape, incremental: bool) -> "Ways":
         settings = shape.settings
         key = ", ".join(f"{name} {shape.schema.type_of(name)}" for name in shape.schema.key)
-        asked = [setting.model_dump_json() for setting in (settings.cursor, settings.deleted) if setting is not None]
+        asked = [] if settings.cursor is None else [settings.cursor.model_dump_json(include={"field", "type"})]
+        asked += [] if settings.deleted is None else [settings.deleted.model_dump_json()]
         return cls(key, " ".join(asked), not incremental or settings.compare_every is not None)
 
 
