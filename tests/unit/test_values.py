@@ -94,3 +94,9 @@ def test_anything_is_either_cast_or_refused(value: object, type_: Type) -> None:
     assert sorted([*places.tolist(), *(place for place, _ in refused)]) == [0, 1, 2]
     assert table["id"].to_pylist()[-1] == "2"
     assert (2, "no key: id is missing") in refused or refused[-1][0] == 2
+
+
+@pytest.mark.parametrize("type_", [Type.BIGINT, Type.DECIMAL])
+def test_digits_with_underscores_are_no_number(type_: Type) -> None:
+    with pytest.raises(ValueError, match="1_000"):
+        cast("1_000", type_, UTC)

@@ -124,7 +124,7 @@ def _money(value: object, zone: tzinfo) -> Decimal:  # noqa: ARG001
 
 def _decimal_of(value: object) -> Decimal | None:
     """A finite number. Floats by their shortest text, which is what the origin wrote."""
-    if isinstance(value, bool):
+    if isinstance(value, bool) or (isinstance(value, str) and "_" in value):  # Python takes 1_000 for a thousand
         return None
     try:
         number = Decimal(value) if isinstance(value, int | Decimal) else Decimal(str(value).strip())
