@@ -95,6 +95,10 @@ def source_time(project: TestProject) -> datetime:
     return row[0]  # type: ignore[no-any-return]
 
 
+def states(project: TestProject) -> list[tuple[str, str, str]]:
+    return [(source["source"], source["kind"], source["state"]) for source in project.json("status")["sources"]]
+
+
 def test_what_is_sent_is_published_and_says_when_it_is(project: TestProject) -> None:
     assert "no faults" in project.call("check")
     with running(project) as (_, client):
@@ -104,8 +108,7 @@ def test_what_is_sent_is_published_and_says_when_it_is(project: TestProject) -> 
         until(lambda: source_time(project) == datetime.fromisoformat(sent["accepted_at"]))
         send(client, {"id": "1", "city": "Bari", "units": 5}, {"id": "2", "_deleted": True})
         until(lambda: published(project) == {"Bari": 5})
-        [web] = project.json("status")["sources"]
-        assert (web["source"], web["kind"], web["state"]) == ("web", "push", "running")
+        until(lambda: states(project) == [("web", "push", "running")], what="the source is shown as running")
     shown = project.call("audit", "--sources")
     assert "web.orders" in shown
     assert "not compared" in shown

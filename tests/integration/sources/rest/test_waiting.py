@@ -133,5 +133,5 @@ def test_in_the_midst_of_a_list_it_waits_and_goes_on(tmp_path: Path) -> None:
 def test_a_pause_lies_between_two_requests() -> None:
     with serving(in_turn(Reply(rows("1")), Reply(rows("2")), Reply("[]"))) as server:
         came, server.app = times(server)
-        assert listed(feed(server.url, PAGES, pause=0.2).pages(None)) == ["1", "2"]
-    assert min(later - earlier for earlier, later in pairwise(came)) >= 0.19
+        assert listed(feed(server.url, PAGES, pause=0.5).pages(None)) == ["1", "2"]
+    assert min(later - earlier for earlier, later in pairwise(came)) >= 0.4  # what is sent in time may come late
