@@ -118,6 +118,8 @@ class Wire:
                 pieces.append(piece)
         finally:
             response.close()
+        if self._deadline.passed:  # a body whose end is not marked looks whole where it was cut
+            raise TimeoutError
         try:
             body = inflate(b"".join(pieces), ",".join(response.headers.get_list("content-encoding")), self._limit)
         except ValueError as error:

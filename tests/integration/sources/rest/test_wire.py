@@ -1,6 +1,7 @@
 """Answers that come slowly, broken, packed or too large: whole or not at all, and in bounded memory."""
 
 import gzip
+import itertools
 import time
 import tracemalloc
 import zlib
@@ -110,6 +111,15 @@ def test_a_trickle_ends_after_the_time_for_all(data: bytes) -> None:
         with pytest.raises(TransientError, match=r"timeouts\.total, 0\.6 s"):
             listed(feed(server.url, timeouts=TIMEOUTS).pages(None))
         assert time.monotonic() - begun < 10
+
+
+def test_what_came_before_the_time_was_over_is_not_taken_for_whole() -> None:
+    """The end of this answer is not marked, and what came of it is a list by itself."""
+    with serving(always(Reply())) as server:
+        spaces = trickled(server, b" " * 500)
+        server.app = always(Reply(wire=lambda: itertools.chain([HEAD + b"\r\n[]"], spaces())))
+        with pytest.raises(TransientError, match=r"timeouts\.total, 0\.6 s"):
+            listed(feed(server.url, timeouts=TIMEOUTS).pages(None))
 
 
 def test_a_trickle_over_a_connection_that_was_used_before_ends_too() -> None:
