@@ -18,9 +18,8 @@ if not out.is_terminal and "COLUMNS" not in os.environ:
     out.width = WIDE
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 row`, `2,000 rows`, `1 dead letter`, `3 batches`."""
-    plural = "es" if noun.endswith("ch") else "s"
+def counted(number: int, noun: str, plural: str = "s") -> str:
+    """`1 row`, `2,000 rows`, `1 dead letter`; `plural` is the ending: `3 batches`."""
     return f"{number:,} {noun}{'' if number == 1 else plural}"
 
 

@@ -10,7 +10,12 @@ from topline.cli.running import Session, Stop, session
 from topline.cli.watching import rebuild_progress, watched
 from topline.config import Project
 
-_NOUNS = {"changes": "change", "batches": "batch", "dead letters": "dead letter", "epochs": "epoch"}
+_NOUNS = {
+    "changes": ("change", "s"),
+    "batches": ("batch", "es"),
+    "dead letters": ("dead letter", "s"),
+    "epochs": ("epoch", "s"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,4 +73,4 @@ def _report(summary: dict[str, int], as_json: bool) -> None:
 
 
 def _told(value: int, name: str) -> str:
-    return f"{value:,} {name}" if name not in _NOUNS else counted(value, _NOUNS[name])
+    return f"{value:,} {name}" if name not in _NOUNS else counted(value, *_NOUNS[name])

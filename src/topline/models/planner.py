@@ -88,10 +88,14 @@ def _qualified(tree: exp.Expr, relations: Mapping[str, Node], place: Place) -> e
     except OptimizeError as error:
         message = str(error)
         culprit = next((c for c in tree.find_all(exp.Column) if c.name and c.name in message), None)
-        raise place.fault(message, culprit or tree, hint=_UNDECLARED if "Unknown column" in message else "") from None
+        raise place.fault(message, culprit or tree, hint=_hint(message)) from None
 
 
-_UNDECLARED = "declare the column with its table under `sources:` in the YAML, or select it in the model that is read"
+def _hint(message: str) -> str:
+    """For the two ways in which sqlglot says that no relation has a column."""
+    if "Unknown column" in message or "could not be resolved" in message:
+        return "declare the column with its table under `sources:` in the YAML, or select it in the model that is read"
+    return ""
 
 
 class _Query:

@@ -112,6 +112,8 @@ REFUSED = {
     "unknown ref": ("select id\nfrom {{ ref('nothing') }}", "no such model", 2, ""),
     "unknown source": ("select id\n\nfrom {{ source('s', 'x') }}", "not declared", 3, ""),
     "unknown var": ("select id, {{ var('x') }} as x from $t", "var('x') is not set", 1, ""),
+    "undeclared column": ("select id,\n t.nothing as x from $t as t", "nothing", 2, "under `sources:`"),
+    "undeclared column of one table": ("select id,\n nothing as x from $t", "nothing", 2, "under `sources:`"),
     "env_var": ("select id, '{{ env_var('HOME') }}' as x from $t", "env_var", 1, ""),
     "unknown macro": ("select id,\n {{ nothing('x') }} as x from $t", "'nothing' is undefined", 2, ""),
     "broken jinja": ("select id\nfrom {{ source('s' }}", "Jinja", 2, ""),
