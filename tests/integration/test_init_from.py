@@ -104,7 +104,7 @@ def test_a_password_goes_to_env_alone(tmp_path: Path, postgres: Postgres) -> Non
     project, _ = made(tmp_path / "shop", dsn)
     assert str(parts["password"]) not in (project.folder / "topline.yml").read_text()
     assert stat.S_IMODE((project.folder / ".env").stat().st_mode) == 0o600
-    assert ".env" in (project.folder / ".gitignore").read_text().split()
+    assert {".env", ".topline/"} <= set((project.folder / ".gitignore").read_text().split())
     assert "found: models" not in project.call("check")
 
 

@@ -54,6 +54,7 @@ def test_the_wheel_alone_makes_and_runs_a_project(topline: Path, tmp_path: Path)
     env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TOPLINE_API__PORT": "0"}
     project = tmp_path / "mine"
     run(topline, "init", project, cwd=tmp_path, env=env)
+    assert ".topline/" in (project / ".gitignore").read_text().split()
     run(topline, "generate", "--count", "200", cwd=project, env=env)
     assert "no faults" in run(topline, "check", cwd=project, env=env)
     run(topline, "run", "--until-idle", cwd=project, env=env)
