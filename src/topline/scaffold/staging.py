@@ -71,7 +71,7 @@ def _line_amount(lines: Lines) -> str:
     if lines.quantity is not None:
         amount = f"try_times({amount}, {_number(lines.quantity)})"
     if lines.discount is not None:
-        amount = f"try_times({amount}, '1 - coalesce(' ~ {_number(lines.discount)} ~ ', 0)')"
+        amount = f"try_times({amount}, '1 - coalesce(' ~ {_rate(lines.discount)} ~ ', 0)')"
     return amount
 
 
@@ -132,3 +132,9 @@ def _money(column: FoundColumn, sql: str) -> str:
 def _number(column: FoundColumn) -> str:
     sql = quoted(column.name)
     return f"try_decimal('{sql}')" if column.type is Type.TEXT else f"'{sql}'"
+
+
+def _rate(column: FoundColumn) -> str:
+    """A number that money is multiplied by, with more decimals than money has."""
+    sql = quoted(column.name)
+    return f"try_rate('{sql}')" if column.type is Type.TEXT else f"'{sql}'"

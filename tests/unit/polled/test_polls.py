@@ -1,6 +1,7 @@
 """What a pulled source does at the edges: empty and unreadable lists, late rows, cursors that expire, `unchanged`."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, timedelta
 from pathlib import Path
 
 import pytest
@@ -24,6 +25,9 @@ from topline.sources.polled import (
     Record,
     begin,
 )
+from topline.sources.polled.memory import TableMemory, Ways
+from topline.sources.polled.poll import Poll
+from topline.sources.polled.records import TableShape
 
 BY_VERSION = Cursor(field="version", type="number", overlap=0)
 
@@ -250,3 +254,17 @@ def _commit(source: Source, ledger: Ledger) -> Sequence[object]:
     if (batch := source.read(100, 0.02)) is not None:
         ledger.commit(batch)
     return [True]
+
+
+def test_the_next_poll_begins_earlier_by_as_long_as_this_one_took(tmp_path: Path) -> None:
+    """What became visible behind the reader while it read is within the overlap of when it began."""
+    settings = PolledTable(cursor=Cursor(field="version", overlap=0))
+    shelf = Shelf(settings)
+    shelf.records = [{"id": "a", "version": "2026-11-21 10:00:00"}]
+    shape = TableShape(TABLE, settings, UTC, tmp_path)
+    for seconds, cursor in ((0, "2026-11-21 10:00:00+00:00"), (90, "2026-11-21 09:58:30+00:00")):
+        memory = TableMemory.load("things", Resume(), Ways.of(shape, True), 0)
+        poll = Poll(shape, shelf, memory, 1)
+        poll.started -= timedelta(seconds=seconds)
+        assert len(list(poll.lists())) == 2
+        assert memory.state.cursor == cursor

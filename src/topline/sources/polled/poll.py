@@ -3,14 +3,16 @@
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
 from topline.changes import DELETE, DeadLetter, Ints, Part, Position, Sweep, TableChanges
 from topline.sources.polled.feed import CursorExpired, Feed, Page, Record
+from topline.sources.polled.greatest import value_of
 from topline.sources.polled.memory import TableMemory
 from topline.sources.polled.records import Rows, TableShape, Unreadable
+from topline.sources.values import text
 
 _SLICE = 10_000  # keys that are retracted at once
 _KEPT = b"1"
@@ -102,12 +104,26 @@ class Poll:
         pieces = [page.records[start : start + self.max_rows] for start in range(0, len(page.records), self.max_rows)]
         for piece in pieces[:-1]:
             yield self._piece(piece)
-        if page.cursor is not None and ahead:
-            self._state.cursor = page.cursor
-        self._later = page.cursor or self._later
+        reached = None if page.cursor is None else self._reached(page.cursor)
+        if reached is not None and ahead:
+            self._state.cursor = reached
+        self._later = reached or self._later
         yield from map(self._piece, pieces[-1:])
         if not pieces:
             yield Draft()  # a feed that waits gives empty pages meanwhile: whoever reads may stop in between
+
+    def _reached(self, cursor: str) -> str:
+        """Where the next poll may begin. What became visible behind a poll while it lasted lies within the overlap of when it
+        began: so a time goes back by the whole seconds that it lasted."""
+        settings = self._shape.settings.cursor
+        seconds = int((datetime.now(UTC) - self.started).total_seconds())
+        if settings is None or settings.type != "time" or seconds <= 0:
+            return cursor
+        try:
+            value = value_of(cursor, settings, self._shape.zone)
+        except ValueError:
+            return cursor  # the feed's own way of writing
+        return text(value - timedelta(seconds=seconds)) if isinstance(value, datetime) else cursor
 
     def _piece(self, records: Sequence[Record]) -> Draft:
         rows, unreadable = self._shape.read(records)

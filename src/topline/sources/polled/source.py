@@ -226,6 +226,7 @@ class PolledSource:
         if not self._tables:
             return ""
         seconds = max(0.0, min(table.due for table in self._tables) - time.monotonic())
-        unclean = [table.name for table in self._tables if len(table.memory.letters)]
+        listed = [table for table in self._tables if table.comparing or not table.feed.incremental]
+        unclean = [table.name for table in listed if len(table.memory.letters)]
         kept = f"; {', '.join(unclean)} has records that cannot be read, so nothing is retracted" if unclean else ""
         return f"next look in {seconds:.0f} s{kept}"

@@ -76,33 +76,44 @@ class SqlFeed:
 
     def _keyed(self, wanted: Sequence[str], only: sa.ColumnElement[bool] | None) -> Iterator[Page]:
         """All rows in the order of their key."""
-        yield from (Page(records) for records, _ in self._paged(wanted, self._key, only))
+        yield from (Page(records) for records, _ in self._paged(wanted, self._order(self._key), only))
 
     def _risen(self, cursor: Cursor, since: str | None) -> Iterator[Page]:
-        """Rows from the cursor on, in the order of cursor and key: each page is a place to go on from."""
+        """Rows from the cursor on, in the order of cursor and key: each page is a place to go on from.
+
+        They go up to the greatest there was at the beginning. So a poll ends however fast rows come, and what becomes visible
+        behind it while it lasts lies within the overlap of where the next one begins.
+        """
+        order = self._order([cursor.field, *self._key])
         greatest = Greatest(cursor, self._settings.tz, since)
         field: sa.ColumnClause[Any] = sa.column(cursor.field)
         only = field.isnot(None) if since is None else field >= self._bound(begin(since, cursor, self._settings.tz))
         yield from self._keyless(only if since is not None else sa.true())
-        for records, rows in self._paged(self._wanted(), [cursor.field, *self._key], only):
+        last = self._database.rows(sa.select(sa.func.max(field)).select_from(self._table).where(only))[0][0]
+        if last is None:
+            return
+        only = sa.and_(only, field <= last)
+        for records, rows in self._paged(self._wanted(), order, only):
             _see_last(greatest, [row[cursor.field] for row in rows])
             yield Page(records, greatest.text)
 
     def _paged(
-        self, wanted: Sequence[str], order: Sequence[str], only: sa.ColumnElement[bool] | None
+        self, wanted: Sequence[str], order: Order, only: sa.ColumnElement[bool] | None
     ) -> Iterator[tuple[list[Record], list[dict[str, Any]]]]:
         """Pages of records, each with its rows as they came, until one is not full."""
-        names = list(dict.fromkeys((*wanted, *order)))
+        names = list(dict.fromkeys((*wanted, *order.names)))
         query = self._select(names)
         query = query if only is None else query.where(only)
         keyed = query.where(*(sa.column(name).isnot(None) for name in self._key))
-        order_ = Order(order, self._kinds())
         last: dict[str, Any] | None = None
-        while found := self._found(names, order_.page(keyed, self._shape.page_rows, last)):
+        while found := self._found(names, order.page(keyed, self._shape.page_rows, last)):
             yield [self._record(row) for row in found], found
             if len(found) < self._shape.page_rows:
                 break
             last = found[-1]
+
+    def _order(self, names: Sequence[str]) -> Order:
+        return Order(names, self._kinds())
 
     def _keyless(self, only: sa.ColumnElement[bool]) -> Iterator[Page]:
         """Rows without their key, which no order of keys comes to. They can only be kept as they are."""

@@ -18,6 +18,7 @@ class Order:
         for name in names:
             if fault := inexact(name, kinds.get(name)):
                 raise SourceHalted(fault)
+        self.names = tuple(names)
         self._columns = [(name, _compared(name, kinds.get(name))) for name in names]
 
     def page(self, query: sa.Select[Any], rows: int, last: Mapping[str, Any] | None) -> sa.Select[Any]:

@@ -254,3 +254,30 @@ def test_tables_must_be_declared_and_configured(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="tables: 'things' is declared") as refusal:
         create(Context("shop", {"things": THINGS}, tmp_path, tmp_path), Settings.model_validate(settings))
     assert "tables.others: not declared" in str(refusal.value)
+
+
+def test_what_comes_late_behind_a_poll_is_read_by_the_next(tmp_path: Path) -> None:
+    """While one row a page is read, 50 rows come, and one that took its number long ago: a poll that went on with those 50
+    would begin the next one far behind it."""
+    rows = ", ".join(f"('k{number}', 'x', {number})" for number in (1, 2, 3))
+    url = sqlite(
+        tmp_path, "CREATE TABLE things (id TEXT PRIMARY KEY, value TEXT, version INT)", f"INSERT INTO things VALUES {rows}"
+    )
+    source = source_of(tmp_path, url, table={"page_rows": 1, "cursor": {"field": "version", "type": "number", "overlap": 3}})
+    source.open(Resume())
+    until(lambda: source.read(10, 0.02) is not None, timeout=5, what="the first row")
+    later = ", ".join(f"('n{number}', 'x', {number})" for number in range(4, 54))
+    found: set[str] = set()
+
+    def read() -> bool:
+        batch = source.read(1000, 0.02)
+        found.update(row["id"] for row in rows_of([] if batch is None else [batch]))
+        if "k3" in found and "late" not in found:
+            sqlite(
+                tmp_path, f"INSERT OR IGNORE INTO things VALUES {later}", "INSERT OR IGNORE INTO things VALUES ('late', 'x', 2)"
+            )
+        return {"late", "n53"} <= found
+
+    sqlite(tmp_path, f"INSERT INTO things VALUES {later}")
+    until(read, timeout=20, what="the late row")
+    source.close()
