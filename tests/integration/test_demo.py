@@ -29,7 +29,10 @@ def test_ctrl_c_stops_all_of_it(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 130, (tmp_path / "out").read_text()
     assert server_of(tmp_path, "demo").pid() is None
-    assert "Traceback" not in (tmp_path / "out").read_text()
+    said = (tmp_path / "out").read_text()
+    assert "Traceback" not in said
+    assert re.search(r"the API is at http://127\.0\.0\.1:\d+\n", said)
+    assert said.rstrip().endswith(f"topline status --project {tmp_path / 'demo'}")
 
 
 def test_a_folder_that_is_no_demo_is_never_touched(tmp_path: Path) -> None:

@@ -54,6 +54,8 @@ def run_demo(stream: Stream, folder: Path, port: int) -> int:
         err.print("filling the shop, the inbox and the partner's book with a history of sales", markup=False)
         generator.prepare()
         equal = _run(project, generator, stop, real) if stream.seconds else _run_open_end(project, generator, stop)
+    told = f"\nthe project stays in {folder}/ until the next demo: topline status --project {folder}"
+    out.print(told, markup=False, soft_wrap=True)
     if stop.signal:
         return 128 + stop.signal
     return 0 if equal else 1
@@ -67,7 +69,6 @@ def _run_open_end(project: Project, generator: Generator, stop: Stop) -> bool:
                 running.run(stop)
         finally:
             generator.stop()
-    out.print("stopped", markup=False)
     return True
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from topline.cli.output import counted, err, out, print_json
+from topline.cli.output import counted, out, print_json
 from topline.cli.running import Session, Stop, session
 from topline.cli.watching import rebuild_progress, watched
 from topline.config import Project
@@ -33,8 +33,6 @@ def run_engine(project: Project, wishes: Wishes) -> int:
     """The exit code: 130 after Ctrl-C; 1 with `strict` and new dead letters. WorkError where not all work was done."""
     stop = Stop()
     with stop.on_signals(), _session(project, wishes.take_over, quiet=wishes.as_json) as running:
-        if not wishes.as_json and not out.is_terminal:  # where the view would show it
-            err.print(f"the API is at {running.url}", markup=False)
         with watched(running, plain=wishes.as_json):
             if wishes.until_idle:
                 running.run_until_idle(stop, wishes.patience)

@@ -46,6 +46,8 @@ def watched(running: Session, *, plain: bool = False) -> Iterator[None]:
     if plain:
         yield
         return
+    if not out.is_terminal:  # where the view would show it
+        err.print(f"the API is at {running.url}", markup=False)
     stop = threading.Event()
     source = ViewSource(running)
     thread = threading.Thread(target=terminal.watch, args=(source.read, stop, out), name="terminal", daemon=True)
