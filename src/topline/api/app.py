@@ -153,7 +153,7 @@ def readyz(results: Results) -> Ready:
         for name, state, error in found.sources
         if state in ("down", "halted")
     ]
-    reasons += [f"model {name}: halted: {why.removeprefix(f'{name}: ')}" for name, why in sorted(found.halted.items())]
+    reasons += [f"model {name}: halted: {why}" for name, why in sorted(found.halted.items())]
     reasons += [why for _, why in sorted(found.held.items())]
     if reasons:
         raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "; ".join(reasons), reasons)

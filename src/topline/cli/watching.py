@@ -79,7 +79,7 @@ class ViewSource:
         notes: list[str] = []
         cities, salesmen = self._rankings(today, notes)
         counts, publication = engine.counts, engine.machinery.publication
-        notes += [f"model {name} halted: {why.removeprefix(f'{name}: ')}" for name, why in engine.holds.models.items()]
+        notes += [f"model {name} halted: {why}" for name, why in engine.holds.models.items()]
         notes += engine.holds.tables.values()
         if publication.last_error:
             notes.append(f"results: {publication.last_error}")

@@ -60,9 +60,9 @@ class Holds:
             log.declare({table: self._plan.tables[table]})
 
     def halt(self, models: Mapping[str, str]) -> None:
-        """These models have stopped, with the reason, and so has what reads them."""
+        """These models have stopped, with the reason (without the name that it may begin with), and so has what reads them."""
         for model, reason in models.items():
-            self.models[model] = reason
+            self.models[model] = reason.removeprefix("model ").removeprefix(f"{model}: ")
             for name in downstream(self._plan, [model]):
                 self.models.setdefault(name, f"it reads {model}, which is halted")
 

@@ -165,7 +165,7 @@ def test_not_ready_names_the_source_that_is_down(published: Results, client: htt
 
 
 def test_not_ready_names_what_stands_still(published: Results, client: httpx2.Client) -> None:
-    halted = {"b": "it reads a, which is halted", "a": "a: the key column city is NULL"}
+    halted = {"b": "it reads a, which is halted", "a": "the key column city is NULL"}
     published.status.write(EngineStatus(NOON, {"halted_models": halted, "held_tables": {"shop.o": "table shop.o lost x"}}), [])
     answer = client.get("/readyz")
     require_problem(answer, 503)
