@@ -32,7 +32,7 @@ class FileFeed:
 
     def __init__(self, path: Path, settings: PolledTable, keys: bool) -> None:
         self._path, self._settings, self._keys = path, settings, keys
-        self.incremental = settings.cursor is not None
+        self.incremental, self.steady = settings.cursor is not None, keys
 
     def check(self) -> list[Fault]:
         return [] if self._path.exists() else [Fault(str(self._path), "not there", "put it there")]

@@ -34,6 +34,7 @@ class Shelf:
     fails: bool = False
     asked: list[str] = field(default_factory=list)
     incremental: bool = False
+    steady: bool = True
 
     def check(self) -> list[Fault]:
         return []

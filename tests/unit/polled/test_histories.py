@@ -70,7 +70,7 @@ class OriginFeed:
 
     def __init__(self, origin: Origin, table: PolledTable, page: int, lists_keys: bool) -> None:
         self._origin, self._table, self._page, self._lists_keys = origin, table, page, lists_keys
-        self.incremental = table.cursor is not None
+        self.incremental, self.steady = table.cursor is not None, lists_keys
 
     def check(self) -> list[Fault]:
         return []

@@ -36,6 +36,7 @@ class Shelf:
     """An origin of records in memory: what each poll asked for, and what it is to answer."""
 
     incremental = False
+    steady = True
 
     def __init__(self, settings: PolledTable, lists_keys: bool = True) -> None:
         self.settings, self.lists_keys = settings, lists_keys
@@ -110,10 +111,10 @@ class Shop:
     def rows(self, polls: int = 2) -> Rows:
         """What the ledger holds after so many more polls."""
         asked = len(self.shelf.asked)
-        until(lambda: self._read() or len(self.shelf.asked) >= asked + polls + 1, timeout=10, what="polls")
+        until(lambda: self.read() or len(self.shelf.asked) >= asked + polls + 1, timeout=10, what="polls")
         return self.ledger.rows
 
-    def _read(self) -> bool:
+    def read(self) -> bool:
         if (batch := self.source.read(100, 0.02)) is not None:
             self.ledger.commit(batch)
         return False
@@ -268,3 +269,31 @@ def test_the_next_poll_begins_earlier_by_as_long_as_this_one_took(tmp_path: Path
         poll.started -= timedelta(seconds=seconds)
         assert len(list(poll.lists())) == 2
         assert memory.state.cursor == cursor
+
+
+def test_a_row_that_one_list_passed_over_stays(tmp_path: Path) -> None:
+    """In pages that count rows, the head of a page is passed over when a row before it goes."""
+    shop = Shop(tmp_path, PolledTable())
+    shop.shelf.steady = False
+    shop.shelf.records = [{"id": "a"}, {"id": "b"}, {"id": "c"}]
+    until(lambda: shop.read() or shop.source.reached_end(), timeout=5, what="the first list")
+    passed_over = shop.shelf.records.pop(1)
+    asked = len(shop.shelf.asked)
+    until(lambda: shop.read() or len(shop.shelf.asked) > asked, timeout=5, what="the list without it")
+    shop.shelf.records.append(passed_over)
+    shop.ledger.seen.clear()
+    assert shop.rows(3) == {"a": None, "b": None, "c": None}
+    assert all("b" in rows for rows in shop.ledger.seen)
+    shop.shelf.records = [{"id": "a"}]
+    assert shop.rows(3) == {"a": None}, "what two lists miss is gone"
+
+
+def test_what_went_meanwhile_is_found_before_a_list_that_is_not_steady_counts_as_read(tmp_path: Path) -> None:
+    shop = Shop(tmp_path, PolledTable())
+    shop.shelf.steady = False
+    shop.shelf.records = [{"id": "a"}, {"id": "b"}]
+    shop.rows()
+    shop.shelf.records = [{"id": "a"}]
+    shop.reopen()
+    read_to_end(shop.source, shop.ledger)
+    assert shop.ledger.rows == {"a": None}

@@ -64,6 +64,10 @@ class Feed(Protocol):
     incremental: bool
     """Whether `pages` can begin at a cursor. Otherwise each poll lists everything, and what is missing is gone."""
 
+    steady: bool
+    """Whether a whole list surely has every row that was there all the while. Of one in pages that count rows, a row may be
+    passed over when others go; then it takes two lists in a row to say that it is gone."""
+
     def check(self) -> list[Fault]:
         """Every fault that can be seen from here, each with its remedy. Reads only, little."""
 

@@ -28,7 +28,8 @@ class Ways(NamedTuple):
 @dataclass(slots=True)
 class TableMemory:
     """`letters`: fingerprints of the records kept as dead letters, so that the next poll does not keep them again.
-    `written`: the state as it was handed on last; `stale`: entries to forget with the next batch."""
+    `written`: the state as it was handed on last; `stale`: entries to forget with the next batch; `missed`: keys that the last
+    list did not give, and that are not taken for gone yet; `confirms`: the next list is to tell. These two are not written."""
 
     name: str
     state: TableState
@@ -36,6 +37,8 @@ class TableMemory:
     letters: Known
     written: bytes
     stale: tuple[str, ...] = ()
+    missed: frozenset[str] = frozenset()
+    confirms: bool = False
 
     @classmethod
     def load(cls, name: str, resume: Resume, ways: Ways, issued: int) -> "TableMemory":

@@ -41,6 +41,7 @@ class Poll:
 
     def __init__(self, shape: TableShape, feed: Feed, memory: TableMemory, number: int) -> None:
         self._shape, self._feed = shape, feed
+        self._memory = memory
         self._state, self._known, self._letters = memory.state, memory.known, memory.letters
         self._number, self._row = number, 0
         self.tally = Tally()
@@ -79,7 +80,7 @@ class Poll:
         self.whole = True
         self.strangers = frozenset(key for key in self.tally.seen if key not in self._known)
         if clean:
-            yield from self._retracted()
+            yield from self._retracted(steady=True)
 
     def _list(self, since: str | None) -> Iterator[Draft]:
         self.whole = since is None
@@ -92,10 +93,16 @@ class Poll:
             for print_ in self._letters.others(self.tally.letters):
                 self._letters.note(print_, None)
         if self.whole and not self.tally.letters:
-            yield from self._retracted()
-        self._state.cursor = self._later or self._state.cursor
+            yield from self._retracted(self._feed.steady)
+        self._state.cursor = None if self._lists_again() else self._later or self._state.cursor
         yield Draft(self._swept())
         self._known.retain(self.tally.seen)
+
+    def _lists_again(self) -> bool:
+        """Whether a list that missed rows, of a table that is read on by a cursor otherwise, is to be confirmed: once."""
+        again = self.whole and self._feed.incremental and bool(self._memory.missed) and not self._memory.confirms
+        self._memory.confirms = again
+        return again
 
     def _page(self, page: Page, ahead: bool) -> Iterator[Draft]:
         """The page in pieces of at most `max_rows` records; its cursor counts with the last of them. Of a list that begins
@@ -159,11 +166,14 @@ class Poll:
         place = Position(self._number, row)
         return DeadLetter(self._table, self._partition, place, bad.raw, bad.reason, bad.locator)
 
-    def _retracted(self) -> Iterator[Draft]:
-        """What is known and was not seen. An empty list retracts only where that is allowed."""
+    def _retracted(self, steady: bool) -> Iterator[Draft]:
+        """What is known and was not seen; of a list that is not steady, what the one before missed too. An empty list retracts
+        only where that is allowed."""
         if not self.tally.seen and self._shape.settings.on_empty != "retract":
             return
-        gone = self._known.others(self.tally.seen)
+        missing = self._known.others(self.tally.seen)
+        gone = missing if steady else [key for key in missing if key in self._memory.missed]
+        self._memory.missed = frozenset(missing).difference(gone)
         for start in range(0, len(gone), _SLICE):
             yield self._deletes(gone[start : start + _SLICE])
 

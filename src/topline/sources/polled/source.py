@@ -204,7 +204,8 @@ class PolledSource:
             table.compare_due = now + (table.shape.settings.compare_every or 0)
         # What went or was passed over while nobody looked is found before the table counts as read.
         unseen = table.comparing and (table.compare_due <= now or bool(table.strangers))
-        looks_on = table.name in self._waited and (unseen or table.memory.state.sweeps_next)
+        unsure = table.memory.state.sweeps_next or bool(table.memory.missed)
+        looks_on = table.name in self._waited and (unseen or unsure)
         table.due = now if looks_on else now + self._settings.every
         if not looks_on:
             self._waited.discard(table.name)

@@ -17,7 +17,7 @@ class RestFeed:
         """`where`: the table's place in topline.yml, for faults."""
         self._where, self._table = where, table
         self._conditions = Conditions()
-        self.incremental = table.settings.cursor is not None
+        self.incremental, self.steady = table.settings.cursor is not None, table.settings.paging.by == "none"
 
     def check(self) -> list[Fault]:
         return check(self._where, self._table)

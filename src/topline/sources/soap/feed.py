@@ -21,7 +21,7 @@ class SoapFeed:
     def __init__(self, schema: TableSchema, settings: SoapTable, service: Service, zone: tzinfo) -> None:
         self.schema, self.settings = schema, settings
         self._service, self._zone = service, zone
-        self.incremental = settings.cursor is not None
+        self.incremental, self.steady = settings.cursor is not None, settings.paging is None
         self.reading = Reading(schema, settings)
         self._wsdl: Wsdl | None = None
 

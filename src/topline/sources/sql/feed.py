@@ -36,7 +36,7 @@ class SqlFeed:
         self._table = sa.table(table, schema=self._space)
         self._key = [self._column(column) for column in schema.key]
         self._types: Mapping[str, Any] | None = None
-        self.incremental = self._shape.cursor is not None
+        self.incremental, self.steady = self._shape.cursor is not None, True
 
     def check(self) -> list[Fault]:
         wanted = [self._column(name) for name in self._schema.names]
