@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from topline.scaffold.found import FoundColumn, FoundTable, Reference
-from topline.scaffold.words import PEOPLE, SALES, rank, words
+from topline.scaffold.words import NUMBERED, PEOPLE, SALES, rank, stems, words
 from topline.schema import Type
 
 _TIMES = frozenset({Type.DATE, Type.TIMESTAMP, Type.TIMESTAMPTZ})
@@ -125,7 +125,7 @@ def _likelihood(draft: _Draft) -> tuple[int, int, int, int]:
     own = {role for role, uses in draft.uses.items() if uses and uses[0].alias == draft.fact.name}
     has_amount = "amount" in own or draft.lines is not None
     essential = 2 * ("date" in own) + 2 * has_amount
-    named = int(bool(SALES & set(words(draft.fact.name))))
+    named = int(bool(SALES & stems(draft.fact.name)))
     return essential + named, len(draft.uses), named, draft.fact.rows
 
 
@@ -193,7 +193,7 @@ def _salesman(draft: _Draft) -> Use | None:
     amount = [use.column for use in draft.uses.get("amount", ())]
     own = [column for column in serving if column.name not in draft.fact.key and column not in amount]
     plain = [(place, column) for column in own if (place := rank("salesman_id", column.name)) is not None]
-    ids = [pair for pair in plain if {"id", "no", "number", "code"} & set(words(pair[1].name))]
+    ids = [pair for pair in plain if NUMBERED & stems(pair[1].name)]
     return Use(draft.fact.name, min(ids or plain, key=lambda pair: pair[0])[1]) if plain else None
 
 
@@ -201,7 +201,7 @@ def _is_person(join: Join, draft: _Draft) -> bool:
     by_column = any(rank("salesman_id", name) is not None for name in join.reference.columns)
     alias, parents = join.parent, {one.alias: one for one in draft.reached}
     below = alias in parents and _is_person(parents[alias], draft)
-    return bool(PEOPLE & set(words(join.table.name))) or by_column or below
+    return bool(PEOPLE & stems(join.table.name)) or by_column or below
 
 
 def _name_of(salesman: Use, draft: _Draft) -> tuple[Use, ...]:

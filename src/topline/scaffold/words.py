@@ -9,6 +9,7 @@ from itertools import count
 import yaml
 
 _PLAIN = re.compile(r"[A-Za-z_/](?:[\w/.@?&=%+,~${}-]|:(?=[\w/.@$%]))*")  # nothing that YAML could take for more than text
+_UMLAUT = re.compile(r"(?<=[aou])e")  # ae, oe, ue
 _SPLIT = re.compile(r"[^0-9a-z]+")
 _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -16,37 +17,47 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 ROLES: Mapping[str, str] = {
     "date": (
         "sold at|sold on|sale date|sale time|order date|ordered at|ordered on|invoice date|invoiced at|purchase date|"
-        "transaction date|booked at|sold|ordered|orderdate|date|datum|data|fecha|created at|created|timestamp|time|day|at"
+        "transaction date|booked at|sold|ordered|orderdate|verkauft|bestellt|vendita|vente|venta|date|datum|data|fecha|"
+        "created at|created|timestamp|time|day|at"
     ),
     "amount": (
-        "total amount|total price|totalprice|total|amount|net amount|gross amount|revenue|turnover|sales|importo|betrag|"
-        "montant|importe|net|gross|value|sum|price|cost"
+        "total amount|total price|totalprice|total|amount|net amount|gross amount|revenue|turnover|sales|umsatz|importo|betrag|"
+        "montant|importe|totale|summe|net|gross|value|sum|price|preis|prezzo|prix|precio|cost"
     ),
-    "quantity": "quantity|qty|units|count|menge|quantita|cantidad|quantite|pieces",
-    "unit_price": "unit price|unitprice|extendedprice|extended price|price|prezzo|preis|precio|prix|amount",
+    "quantity": "quantity|qty|units|count|menge|anzahl|stuck|quantita|cantidad|quantite|pieces",
+    "unit_price": "unit price|unitprice|extendedprice|extended price|einzelpreis|price|prezzo|preis|precio|prix|amount",
     "discount": "discount|sconto|rabatt|remise|descuento",
-    "city": "city name|city|town|municipality|citta|stadt|ort|ville|ciudad|comune",
+    "city": "city name|city|town|municipality|citta|stadt|wohnort|ort|ville|ciudad|comune|plaats",
     "region": "region name|region|province|district|provincia|bundesland|regione|departement|state|county",
-    "country": "country name|country code|country|nation|paese|land|pays|pais|nazione",
+    "country": "country name|country code|country|nation|paese|land|pays|pais|nazione|staat",
     "salesman_id": (
         "salesman|salesperson|sales rep|sales person|seller|sales|support rep|rep|agent|employee|clerk|staff|cashier|"
-        "operator|venditore|verkaufer|vendeur|vendedor|user"
+        "operator|venditore|verkaufer|vertreter|mitarbeiter|vendeur|vendedor|user"
     ),
     "salesman_name": (
         "salesman name|salesperson name|seller name|employee name|agent name|full name|name|salesman|seller|employee|"
-        "last name|lastname"
+        "venditore|verkaufer|vertreter|mitarbeiter|vendeur|vendedor|last name|lastname"
     ),
     "first_name": "first name|firstname|given name|nome|vorname|prenom|nombre",
     "last_name": "last name|lastname|surname|family name|cognome|nachname|nom|apellido",
     "currency": "currency code|currency|valuta|wahrung|devise|moneda",
     "id": "sale id|order id|invoice id|transaction id|receipt id|id|number|no|nr|key|code",
 }
-_ENTRIES = {role: [entry.split() for entry in entries.split("|")] for role, entries in ROLES.items()}
+_ENTRIES = {role: [_UMLAUT.sub("", entry).split() for entry in entries.split("|")] for role, entries in ROLES.items()}
+_COMPOUND = 5  # from so many letters on, a word may be the end of another: `Verkaufsdatum`, `Gesamtbetrag`
+_WEAKER = 40
 # Names of tables whose keys are salesmen's, and of tables of sales.
-PEOPLE = frozenset(["salesman", "salesmen", "salesperson", "employee", "employees", "staff", "seller", "sellers", "agents"])
-SALES = frozenset(
-    ["sale", "sales", "order", "orders", "invoice", "invoices", "transaction", "transactions", "receipts", "deals"]
+_PEOPLE = (
+    "salesman salesmen salesperson employee employees staff seller sellers agents mitarbeiter verkaufer vertreter venditori "
+    "dipendenti vendeurs vendedores empleados"
 )
+_SALES = (
+    "sale sales order orders invoice invoices transaction transactions receipts deals verkaufe verkauf bestellungen auftrage "
+    "rechnungen vendite ordini fatture ventes commandes factures ventas pedidos facturas"
+)
+PEOPLE, SALES = frozenset(_PEOPLE.split()), frozenset(_SALES.split())
+# Of a column, that it holds a number or code, not a name.
+NUMBERED = frozenset(["id", "no", "nr", "num", "number", "nummer", "code", "key"])
 
 
 def words(name: str) -> list[str]:
@@ -55,13 +66,22 @@ def words(name: str) -> list[str]:
     return [word for word in _SPLIT.split(plain) if word]
 
 
+def stems(name: str) -> set[str]:
+    """The words of a name, however its umlauts are written: `Verkäufer` and `verkaeufer` are one."""
+    return {_UMLAUT.sub("", word) for word in words(name)}
+
+
 def rank(role: str, name: str) -> int | None:
     """How well a name fits a role: 0 is best; None where it does not."""
-    found = words(name)
-    for place, entry in enumerate(_ENTRIES[role]):
-        if all(word in found for word in entry):
-            return place * 4 + min(3, len(found) - len(entry))
-    return None
+    found = stems(name)
+    fits = [(place * 4 + min(3, len(found) - len(entry)), entry) for place, entry in enumerate(_ENTRIES[role])]
+    whole = [place for place, entry in fits if all(word in found for word in entry)]
+    ends = [place + _WEAKER for place, entry in fits if all(_ends(word, found) for word in entry)]
+    return min(whole + ends, default=None)
+
+
+def _ends(word: str, found: set[str]) -> bool:
+    return len(word) >= _COMPOUND and any(one.endswith(word) for one in found)
 
 
 def identifiers(names: Sequence[str]) -> list[str]:

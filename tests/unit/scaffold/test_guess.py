@@ -172,6 +172,46 @@ def test_tpch() -> None:
     }
 
 
+def test_german_however_its_umlauts_are_written() -> None:
+    columns = "Beleg:t Verkaufsdatum:t Stadt:t Land:t Verkäufer-Nr:t Verkäufer:t Gesamtbetrag:n Waehrung:t"
+    assert uses(sketch([table("verkauf", columns, "Beleg")])) == {
+        "date": "verkauf.Verkaufsdatum",
+        "amount": "verkauf.Gesamtbetrag",
+        "city": "verkauf.Stadt",
+        "country": "verkauf.Land",
+        "salesman_id": "verkauf.Verkäufer-Nr",
+        "salesman_name": "verkauf.Verkäufer",
+        "currency": "verkauf.Waehrung",
+    }
+
+
+def test_a_german_shop_of_several_tables() -> None:
+    found = sketch(
+        [
+            table("kunden", "kunden_nr:i ort:t land:t", "kunden_nr"),
+            table("mitarbeiter", "nr:i vorname:t nachname:t", "nr"),
+            table(
+                "bestellungen",
+                "id:i kunden_nr:i verkaeufer:i bestellt_am:z waehrung:t",
+                "id",
+                "verkaeufer>mitarbeiter.nr kunden_nr>kunden.kunden_nr",
+                50,
+            ),
+            table("positionen", "id:i bestellung:i menge:i einzelpreis:n", "id", "bestellung>bestellungen.id", 90),
+        ]
+    )
+    assert uses(found) == {
+        "date": "bestellungen.bestellt_am",
+        "city": "kunden.ort",
+        "country": "kunden.land",
+        "salesman_id": "mitarbeiter.nr",
+        "salesman_name": "mitarbeiter.vorname mitarbeiter.nachname",
+        "currency": "bestellungen.waehrung",
+    }
+    assert found.lines is not None
+    assert (found.lines.price.name, found.lines.quantity and found.lines.quantity.name) == ("einzelpreis", "menge")
+
+
 def test_a_table_of_nothing_that_sells() -> None:
     found = sketch([table("notes", "note:t", "note")])
     assert uses(found) == {}
