@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from jinja2 import Environment, StrictUndefined
 
+from topline.errors import ConfigError, WorkError
 from topline.scaffold import staging
 from topline.scaffold.databases import is_postgres, look_at_postgres, look_at_sql
 from topline.scaffold.documents import look_at_file
@@ -41,11 +42,22 @@ def look(origin: str, root: Path) -> Found:
     scheme = urlsplit(origin).scheme
     if is_postgres(origin):
         return look_at_postgres(origin)
-    if scheme in {"http", "https"} or origin.lower().endswith(".wsdl"):
-        return look_at_wsdl(origin if scheme in {"http", "https"} else str((root / origin).resolve()), root)
+    if origin.lower().endswith(".wsdl") and not scheme:
+        return look_at_wsdl(str((root / origin).resolve()), root)
+    if scheme in {"http", "https"}:
+        return _look_at_service(origin, root)
     if "://" in origin:
         return look_at_sql(origin, root)
     return look_at_file(root / origin)
+
+
+def _look_at_service(url: str, root: Path) -> Found:
+    try:
+        return look_at_wsdl(url, root)
+    except WorkError as error:
+        raise ConfigError(
+            f"{error}. Over HTTP, --from looks at a WSDL only; how to begin with a REST service is told in docs/sources/rest.md"
+        ) from None
 
 
 def make_project(folder: Path, origin: str, shipped: Path) -> Made:

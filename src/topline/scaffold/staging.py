@@ -12,7 +12,7 @@ _PLAIN = re.compile(r"[a-z_][a-z0-9_]*")
 _RESERVED = frozenset(["order", "group", "user", "table", "desc", "end", "from", "to", "select", "where", "check", "default"])
 # What a sale needs and nothing was found for: a constant, so that there is a ranking from the first minute on.
 _CONSTANTS = {"city": "everywhere", "country": "everywhere", "salesman_id": "everybody"}
-_UNKNOWN = "no column was found for it: name one"
+_UNKNOWN = "no column was found for it: name one, such as "
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def _line_amount(lines: Lines) -> str:
 def _date(sketch: Sketch) -> Iterator[tuple[str, str]]:
     found = sketch.uses.get("date")
     if found is None:
-        yield "date '2000-01-01' as date", _UNKNOWN
+        yield "date '2000-01-01' as date", _UNKNOWN + "sale_date('table.column', var('time_zone')), in double braces"
     elif found[0].column.type is Type.TEXT:
         yield f"{{{{ {_macro('nonempty', found[0])} }}}} as date_text", ""
         yield f"{{{{ sale_date('{_sql(found[0])}', var('time_zone')) }}}} as date", ""
@@ -94,7 +94,7 @@ def _text(role: str, sketch: Sketch) -> tuple[str, str]:
     found = sketch.uses.get(role)
     if found is None:
         constant = _CONSTANTS.get(role, "")
-        return f"'{constant}' as {role}", _UNKNOWN if constant else ""
+        return f"'{constant}' as {role}", _UNKNOWN + "nonempty('table.column'), in double braces" if constant else ""
     value = f"{{{{ {_macro('nonempty', found[0])} }}}}"
     return (f"coalesce({value}, '') as region" if role == "region" else f"{value} as {role}"), ""
 
@@ -104,7 +104,7 @@ def _amount(sketch: Sketch) -> Iterator[tuple[str, str]]:
     if sketch.lines is not None:
         yield "case when totals.unreadable = 0 then totals.amount end as amount", ""
     elif found is None:
-        yield "cast(0 as decimal(18,4)) as amount", _UNKNOWN
+        yield "cast(0 as decimal(18,4)) as amount", _UNKNOWN + "try_decimal('table.column'), in double braces"
     else:
         if found[0].column.type is Type.TEXT:
             yield f"{{{{ {_macro('nonempty', found[0])} }}}} as amount_text", ""
