@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -18,6 +19,7 @@ from topline.errors import SourceHalted, TransientError
 from topline.schema import Type
 from topline.sources.base import Resume
 from topline.sources.postgres import resync_memory
+from topline.sources.postgres.snapshot import Copier
 
 
 @pytest.fixture
@@ -479,3 +481,12 @@ def test_a_partition_made_later_needs_no_copy_and_its_end_is_noticed(shop: Shop)
     shop.run("DROP TABLE sales_3")
     catch_up(shop.source(), replica)
     assert ids(replica, "shop.sales") == [1, 2]
+
+
+def test_a_snapshot_whose_connection_was_lost_is_taken_anew(orders: Shop) -> None:
+    """Between a slot and the copy from its snapshot, the connection that keeps the snapshot may go."""
+    with psycopg.connect(orders.dsn) as keeper:
+        row = keeper.execute("SELECT pg_export_snapshot()").fetchone()
+        assert row is not None
+    with pytest.raises(TransientError, match="the snapshot to copy from is gone"):
+        Copier(orders.dsn, row[0], {}, ZoneInfo("UTC"))

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.csv as csv
 from psycopg.pq import ExecStatus
 
-from topline.errors import SourceHalted
+from topline.errors import SourceHalted, TransientError
 from topline.sources.postgres.catalog import Connection, connect
-from topline.sources.postgres.connection import result_error, translated
+from topline.sources.postgres.connection import message, result_error, translated
 from topline.sources.postgres.tables import Target, quote
 from topline.sources.postgres.types import cast
 
@@ -28,7 +28,14 @@ class Copier:
             self._connection: Connection = connect(conninfo)
             self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             if snapshot:
-                self._connection.execute(b"SET TRANSACTION SNAPSHOT '" + snapshot.encode() + b"'")
+                self._take(snapshot)
+
+    def _take(self, snapshot: str) -> None:
+        """TransientError where it is gone: the replication connection that keeps it was lost meanwhile."""
+        try:
+            self._connection.execute(b"SET TRANSACTION SNAPSHOT '" + snapshot.encode() + b"'")
+        except psycopg.errors.UndefinedObject as error:
+            raise TransientError(f"the snapshot to copy from is gone: {message(error)}") from None
 
     def chunks(self, target: Target, most: int) -> Iterator[pa.Table]:
         """The table's rows in its declared columns, at most `most` in a part; at least one part, which may be empty."""
