@@ -10,6 +10,7 @@ import socket
 import subprocess
 import urllib.request
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from urllib.parse import quote
 
@@ -135,6 +136,17 @@ def test_a_letter_is_replayed_after_a_fix_and_twice_changes_nothing(project: Tes
 def test_a_letter_that_is_not_there_is_a_usage_error(project: TestProject) -> None:
     for command in ("show", "replay"):
         assert "there is no dead letter 99999" in project.call("dead-letters", command, "99999", expect=2)
+
+
+def test_published_rows_are_shown_the_newest_day_and_the_greatest_amounts_first(project: TestProject) -> None:
+    rows = project.json("show", "top_sales_by_city", "--limit", "1000")
+    assert rows
+    assert rows == sorted(rows, key=lambda row: (row["date"], Decimal(row["total_sales"])), reverse=True)
+    day = rows[0]["date"]
+    assert project.json("show", "top_sales_by_city", "--date", day, "--limit", "3") == rows[:3]
+    assert "none" in project.call("show", "top_sales_by_city", "--date", "1999-01-01")
+    assert "there are" in project.call("show", "shop_sales", expect=2)
+    assert "no column `date`" in project.call("show", "rejected_sales", "--date", day, expect=2)
 
 
 def test_rejected_sales_are_shown_with_reason_and_text(project: TestProject) -> None:

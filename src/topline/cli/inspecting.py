@@ -1,8 +1,9 @@
 """Shows what is: the status, the rows behind a result, the rejected sales."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from topline.live.start import databases, load_plan
 from topline.live.status import collect_status
 from topline.live.why import NULL, explain_key, locate, trace
 from topline.log import LogReader
+from topline.schema import TableSchema, Type
 
 _REJECTED = "rejected_sales"
 
@@ -76,10 +78,41 @@ def _kind(project: Project, table: str) -> str:
 
 def show_rejected(folder: Path, limit: int, *, as_json: bool) -> None:
     loaded = open_project(folder)
-    with _results(loaded) as connection:
-        table = sql.Identifier(loaded.config.results.schema_, _REJECTED)
-        query = sql.SQL("SELECT * FROM {} ORDER BY 1, 2, 3 LIMIT %s").format(table)
-        rows: list[dict[str, Any]] = connection.execute(query, (limit,)).fetchall()
+    key = [sql.SQL(place) for place in ("1", "2", "3")]
+    _print_rows(_published(loaded, _REJECTED, sql.SQL(""), key, limit), as_json=as_json)
+
+
+def show_rows(folder: Path, model: str, day: date | None, limit: int, *, as_json: bool) -> None:
+    """A published model's rows: of one day or of all, the newest day first, then by the greatest amount, then by key."""
+    loaded = open_project(folder)
+    published = {name: one.schema for name, one in load_plan(loaded).models.items() if one.published}
+    if model not in published:
+        raise UsageError(f"no published model is named {model!r}; there are {', '.join(published)}")
+    schema = published[model]
+    if day is not None and "date" not in schema.names:
+        raise UsageError(f"{model} has no column `date`; it has {', '.join(schema.names)}")
+    where = sql.SQL("" if day is None else "WHERE date = {}").format(sql.Literal(day))
+    rows = _published(loaded, model, where, list(_order(schema)), limit)
+    _print_rows(rows, as_json=as_json)
+
+
+def _order(schema: TableSchema) -> Iterator[sql.Composable]:
+    amounts = [column.name for column in schema.columns if column.type is Type.DECIMAL][:1]
+    falling = [name for name in ("date", *amounts) if name in schema.names]
+    yield from (sql.SQL("{} DESC").format(sql.Identifier(name)) for name in falling)
+    yield from (sql.Identifier(name) for name in schema.key if name not in falling)
+
+
+def _published(
+    project: Project, model: str, where: sql.Composable, order: Sequence[sql.Composable], limit: int
+) -> list[dict[str, Any]]:
+    with _results(project, model) as connection:
+        table = sql.Identifier(project.config.results.schema_, model)
+        query = sql.SQL("SELECT * FROM {} {} ORDER BY {} LIMIT {}")
+        return connection.execute(query.format(table, where, sql.SQL(", ").join(order), sql.Literal(limit))).fetchall()
+
+
+def _print_rows(rows: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
         print_json(rows)
     elif rows:
@@ -89,12 +122,12 @@ def show_rejected(folder: Path, limit: int, *, as_json: bool) -> None:
 
 
 @contextmanager
-def _results(project: Project) -> Iterator[psycopg.Connection[dict[str, Any]]]:
+def _results(project: Project, model: str) -> Iterator[psycopg.Connection[dict[str, Any]]]:
     with databases(project) as real:
         try:
             with psycopg.connect(real(project.config.results.dsn), row_factory=dict_row, connect_timeout=10) as connection:
                 yield connection
         except psycopg.errors.UndefinedTable:
-            raise WorkError(f"no {_REJECTED} are published: `topline run` publishes the model of that name") from None
+            raise WorkError(f"{model} is not published yet: `topline run` publishes it") from None
         except psycopg.Error as error:
             raise WorkError(f"the results database does not answer as it should: {str(error).strip()}") from None

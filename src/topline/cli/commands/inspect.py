@@ -1,5 +1,6 @@
-"""Commands that look: status, audit, why, rejected. They work while the engine runs, and without it."""
+"""Commands that look: status, show, audit, why, rejected. They work while the engine runs, and without it."""
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
@@ -8,7 +9,7 @@ from topline.cli.options import HERE, AsJson, ProjectDir
 
 
 def register(app: typer.Typer) -> None:
-    for command in (status, audit, why, rejected):
+    for command in (status, show, audit, why, rejected):
         app.command()(command)
 
 
@@ -20,6 +21,22 @@ def status(project: ProjectDir = HERE, as_json: AsJson = False) -> None:
     from topline.cli.inspecting import show_status
 
     raise typer.Exit(show_status(project, as_json=as_json))
+
+
+def show(
+    model: Annotated[str, typer.Argument(help="A published model's name.")],
+    project: ProjectDir = HERE,
+    day: Annotated[datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], help="Only this business day.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many rows.")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """Show a published model's rows: the newest day first, then the greatest amounts.
+
+    Example: `topline show top_sales_by_city --date 2026-11-21`
+    """
+    from topline.cli.inspecting import show_rows
+
+    show_rows(project, model, day.date() if day else None, limit, as_json=as_json)
 
 
 def audit(
