@@ -114,6 +114,6 @@ def test_others_are_not(header: str) -> None:
 
 def test_the_settings_that_the_page_shows_are_settings() -> None:
     page = (Path(__file__).parents[3] / "docs" / "sources" / "push.md").read_text(encoding="utf-8")
-    shown = re.findall(r"^(    sources:\n(?:     .*\n)+)", page, re.MULTILINE)
+    shown = re.findall(r"^(    sources:\n      web:\n(?:     .*\n)+)", page, re.MULTILINE)
     found = [Settings.model_validate(yaml.safe_load(text)["sources"]["web"]) for text in shown]
     assert [len(one.tables) for one in found] == [0, 1]
