@@ -53,7 +53,7 @@ class PolledTable(Settings):
         None,
         gt=0,
         description="With a cursor: seconds between two looks at all keys, which find the rows that are gone. Without it, such "
-        "rows stay. About 150 bytes of memory a row.",
+        "rows stay. About 230 bytes of memory a row.",
     )
     on_empty: Literal["keep", "retract"] = Field(
         "keep", description="When the whole table is listed and is empty: keep the rows of before, or retract them."
