@@ -8,13 +8,13 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 from zoneinfo import ZoneInfo, available_timezones
 
 import yaml
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from topline.errors import ConfigError
 
@@ -23,6 +23,15 @@ PREFIX = "TOPLINE_"
 _NO_SETTING = frozenset({"TOPLINE_PROJECT_DIR"})
 _REFERENCE = re.compile(r"\$\{(env|file):([^}]+)\}")
 _PASSWORD = re.compile(r"(?<=://)[^/@:\s]*:(?!\$\{)[^@\s]+@|\b(?:ssl)?password\s*=\s*(?!\$\{)\S+", re.IGNORECASE)
+
+
+def _known_zone(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError(f"{value!r} is not an IANA time zone; write one such as Europe/Rome")
+    return value
+
+
+ZoneName = Annotated[str, AfterValidator(_known_zone)]
 
 
 class Settings(BaseModel):
@@ -69,7 +78,7 @@ class ApiSettings(Settings):
 
 class Config(Settings):
     project: str = Field(pattern=r"^[a-z][a-z0-9_]*$", description="Name of the project: lower case, digits, underscore.")
-    time_zone: str = Field("UTC", description="Business time zone (IANA name): a sale's date is its date there.")
+    time_zone: ZoneName = Field("UTC", description="Business time zone (IANA name): a sale's date is its date there.")
     currency: str = Field("EUR", pattern=r"^[A-Z]{3}$", description="The one currency; a sale in another is rejected.")
     models: str = Field(".", description="Folder of the dbt project, relative to this file.")
     state: str = Field(".topline", description="Folder of log, checkpoints and the embedded PostgreSQL, relative to this file.")
@@ -80,13 +89,6 @@ class Config(Settings):
     sources: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="Name -> settings of a source; `kind` says which (see docs/sources/)."
     )
-
-    @field_validator("time_zone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        if value not in available_timezones():
-            raise ValueError(f"{value!r} is not an IANA time zone; write one such as Europe/Rome")
-        return value
 
 
 class Project:

@@ -9,6 +9,7 @@ import pyarrow as pa
 from topline.errors import TransientError
 from topline.schema import Type
 from topline.sources.base import Context, Fault
+from topline.sources.declared import lacking_tables, strange_tables
 from topline.sources.files.content import Content, OtherVersion, Place
 from topline.sources.files.fit import fit_faults
 from topline.sources.files.found import Found
@@ -22,13 +23,10 @@ from topline.sources.files.watch import Watch
 def declaration_faults(context: Context, settings: FilesSettings) -> list[str]:
     """Tables configured but not declared and the reverse; columns that are not text; keys that a file cannot have."""
     faults = [
-        f"tables.{name}: not declared in the models' sources; declare it there, or remove it here"
-        for name in settings.tables
-        if name not in context.tables
+        *strange_tables(context.tables, settings.tables),
+        *lacking_tables(context.tables, settings.tables, "has no files", "{path: ...}"),
     ]
     for name, schema in context.tables.items():
-        if name not in settings.tables:
-            faults.append(f"tables: {name!r} is declared in the models' sources, but has no files; add `{name}: {{path: ...}}`")
         faults += [
             f"tables.{name}: column {column.name!r} is {column.type.value}; a file brings text: declare TEXT, cast in staging"
             for column in schema.columns

@@ -1,11 +1,11 @@
 """Settings that the tables of all pulled sources share."""
 
 from typing import Literal
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from topline.config import Settings
+from topline.config import Settings, ZoneName
 
 
 class Cursor(Settings):
@@ -70,14 +70,7 @@ class PolledSettings(Settings):
     """Base of the settings of every pulled source."""
 
     every: float = Field(60.0, gt=0, le=86_400, description="Seconds from the end of one poll of a table to the next.")
-    zone: str = Field("UTC", description="Time zone of times that carry none (IANA name).")
-
-    @field_validator("zone")
-    @classmethod
-    def _known_zone(cls, value: str) -> str:
-        if value not in available_timezones():
-            raise ValueError(f"{value!r} is not an IANA time zone; write one such as Europe/Rome")
-        return value
+    zone: ZoneName = Field("UTC", description="Time zone of times that carry none (IANA name).")
 
     @property
     def tz(self) -> ZoneInfo:

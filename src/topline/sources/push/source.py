@@ -10,6 +10,7 @@ import pyarrow as pa
 from topline.changes import DeadLetter, Position, SourceBatch, TableChanges
 from topline.errors import ConfigError, SourceHalted, TransientError, WorkError
 from topline.sources.base import Context, Fault, Progress, Resume
+from topline.sources.declared import strange_tables
 from topline.sources.push import database
 from topline.sources.push.batches import PARTITION, Shape, batch_of, slices
 from topline.sources.push.inbox import Inbox
@@ -152,11 +153,7 @@ def _shown(position: Position) -> str:
 
 def create(context: Context, settings: PushSettings) -> PushSource:
     """The source, from its declared tables. ConfigError lists every fault of their declarations."""
-    faults = [
-        f"tables.{name}: not declared in the models' sources; declare it there, or remove it here"
-        for name in settings.tables
-        if name not in context.tables
-    ]
+    faults = list(strange_tables(context.tables, settings.tables))
     for name, schema in context.tables.items():
         if not schema.key:
             faults.append(f"tables.{name}: no key is declared; name its columns")

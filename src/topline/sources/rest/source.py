@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from topline.errors import ConfigError
 from topline.sources.base import Context
+from topline.sources.declared import lacking_tables, strange_tables
 from topline.sources.polled import PolledSource
 from topline.sources.rest.client import Client, Shared
 from topline.sources.rest.feed import RestFeed
@@ -37,13 +38,11 @@ def feeds(context: Context, settings: RestSettings) -> Callable[[str], RestFeed]
 def _faults(context: Context, settings: RestSettings) -> list[str]:
     """Tables configured but not declared and the reverse; tables without a key; fields of columns that are not there."""
     faults = [
-        f"tables.{name}: not declared in the models' sources; declare it there, or remove it here"
-        for name in settings.tables
-        if name not in context.tables
+        *strange_tables(context.tables, settings.tables),
+        *lacking_tables(context.tables, settings.tables, "has no path", "{path: ...}"),
     ]
     for name, schema in context.tables.items():
         if name not in settings.tables:
-            faults.append(f"tables: {name!r} is declared in the models' sources, but has no path; add `{name}: {{path: ...}}`")
             continue
         if not schema.key:
             faults.append(f"tables.{name}: no key is declared; name the columns that tell its rows apart")

@@ -2,6 +2,7 @@
 
 from topline.errors import ConfigError
 from topline.sources.base import Context
+from topline.sources.declared import lacking_tables, strange_tables
 from topline.sources.polled import Feed, PolledSource
 from topline.sources.sql.settings import SqlSettings
 
@@ -29,10 +30,12 @@ def create(context: Context, settings: SqlSettings) -> PolledSource:
 
 def _unmatched(context: Context, settings: SqlSettings) -> list[str]:
     """Tables configured but not declared, and the reverse; columns named that are not declared."""
-    faults = [f"tables.{name}: not declared in the models' sources" for name in settings.tables if name not in context.tables]
+    faults = [
+        *strange_tables(context.tables, settings.tables),
+        *lacking_tables(context.tables, settings.tables, "not here", "{}"),
+    ]
     for name, schema in context.tables.items():
         if name not in settings.tables:
-            faults.append(f"tables: {name!r} is declared in the models' sources, but not here; add `{name}: {{}}`")
             continue
         strange = settings.tables[name].columns.keys() - set(schema.names)
         faults += [f"tables.{name}.columns.{column}: not declared in the models' sources" for column in sorted(strange)]
