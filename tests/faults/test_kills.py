@@ -20,7 +20,14 @@ from topline.live.start import load_plan
 from topline.log import LogReader
 from topline.results import Snapshot
 
-POINTS = ["folded", "append:before-commit", "append:after-commit@2", "logged", "published", "checkpoint:before-note"]
+POINTS = [
+    "engine:folded",
+    "append:before-commit",
+    "append:after-commit@2",
+    "engine:logged",
+    "publish:before-note",
+    "checkpoint:before-note",
+]
 MORE = [f"{point.partition('@')[0]}@{passes}" for point in POINTS[:-1] for passes in (3, 7, 20)]
 
 AFTER = """sale_id,sold_at,country,region,city,salesman_id,salesman_name,amount,currency

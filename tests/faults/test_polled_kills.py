@@ -9,7 +9,7 @@ import pytest
 
 from tests.project import TestProject
 
-POINTS = ["append:before-commit", "append:after-commit", "published"]
+POINTS = ["append:before-commit", "append:after-commit", "publish:before-note"]
 TABLES = """
 CREATE TABLE sellers (seller_id INTEGER PRIMARY KEY, seller_name TEXT);
 CREATE TABLE sales (sale_id INTEGER PRIMARY KEY, seller_id INT REFERENCES sellers, sold_on DATE, city TEXT, country TEXT,

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 
 from topline.errors import ToplineError, TransientError
+from topline.faults import point
 from topline.live.commands import RESYNC, Commands
 from topline.live.loop import Engine
 from topline.live.status import report
@@ -109,6 +110,7 @@ class Attendant:
             self._inbox.recover()
             self._fetched = True
         for command in self._inbox.take():
+            point("command:taken")
             self._waiting.put(command)
 
     def _look(self) -> None:
@@ -123,8 +125,10 @@ class Attendant:
         """What was answered and could not be written is written at the next look."""
         while self._unwritten is not None or not self._answers.empty():
             self._unwritten = self._unwritten or self._answers.get()
+            point("command:carried-out")
             self._inbox.finish(*self._unwritten)
             self._unwritten = None
+            point("command:answered")
 
     def _letters(self) -> list[DeadLetterStatus]:
         """The newest dead letters, when there are other than at the last look."""

@@ -57,6 +57,7 @@ class Checkpoints:
     def _note(self, epoch: int) -> None:
         point("checkpoint:before-note")
         self._log.set(_EPOCH, str(epoch))
+        point("checkpoint:noted")
         for old in self._path.parent.glob("checkpoint.*"):
             if old.suffix != f".{epoch}":
                 old.unlink(missing_ok=True)

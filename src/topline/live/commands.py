@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from topline.changes import UPSERT, DeadLetter, Position, SchemaChange, SourceBatch, TableChanges
 from topline.errors import UsageError
+from topline.faults import point
 from topline.live.holds import fits
 from topline.live.loop import Engine
 from topline.log import LetterState, LogEntry, StoredLetter
@@ -41,7 +42,9 @@ class Commands:
         positions, memory = machinery.log.resume(name)
         with machinery.readers.paused(name):
             forgotten = source.resync(table or None, Resume(positions, memory))
+            point("resync:taken")
             machinery.log.append(LogEntry(memory={name: forgotten}))
+            point("resync:logged")
             if not reads_anew(source):
                 return self._take_up(arguments["target"])
             self._engine.holds.forget(arguments["target"], machinery.log)
@@ -90,7 +93,9 @@ class Commands:
         if not len(rows):
             log.mark_letter(number, LetterState.SUPERSEDED)
             return f"{number}: not applied, its row was changed later"
+        point("replay:read")
         self._engine.fold([_replayed(stored, rows)], letters={number: LetterState.REPLAYED})
+        point("replay:logged")
         left = len(read) - len(rows)
         return f"{number}: applied" + (f", but for {left} of {len(read)} rows, which were changed later" if left else "")
 

@@ -106,6 +106,7 @@ class Engine:
         """One turn: a batch, where there is one, and the publishing that is due. True when something was folded."""
         batches = self._collect(timeout)
         if batches:
+            point("engine:taken")
             self._fold_bearable(batches)
         self._publish(backlog=self.machinery.readers.queued_rows >= self.machinery.batch_rows // 10)
         self.machinery.checkpoints.after_turn()
@@ -155,13 +156,13 @@ class Engine:
         SourceHalted when a table cannot take a row: then nothing was applied.
         """
         applied, sorted_out = self._apply(batches)
-        point("folded")
+        point("engine:folded")
         self._marks.add_stale(applied.halted)
         self._marks.begin_copies(batches)
         self._note_times(batches)
         entry = self._entry(batches, applied, sorted_out)
         self.machinery.log.append(replace(entry, letters=letters or {}))
-        point("logged")
+        point("engine:logged")
         self._marks.end_copies(batches)
         for batch in batches:
             self._positions.setdefault(batch.source, {}).update(batch.positions)
@@ -285,8 +286,9 @@ class Engine:
         return self._told == self.machinery.log.epoch
 
     def _published(self, epoch: int, models: list[str]) -> None:
-        point("published")
+        point("publish:before-note")
         self.machinery.log.mark_published(epoch, models)
+        point("publish:noted")
         self._marks.drop_stale(models)
 
 

@@ -14,6 +14,7 @@ from topline.dsn import parse_dsn
 from topline.embedded import EmbeddedPostgres
 from topline.embedded.partner import PartnerService, book_of
 from topline.errors import StateError
+from topline.faults import point
 from topline.live.checkpoint import Checkpoints, load_checkpoint
 from topline.live.dataflow import Dataflow
 from topline.live.holds import Holds
@@ -224,9 +225,11 @@ def rebuild(plan: ProjectPlan, log: Log, on_rebuild: Callable[[str, int], None])
     for name, schema in plan.tables.items():
         for chunk in log.snapshot(name):
             on_rebuild(name, len(chunk))
+            point("rebuild:read")
             parts.extend(_as_changes(schema, chunk))
     if parts:
         dataflow.apply(parts)
+        point("rebuild:folded")
     return dataflow
 
 

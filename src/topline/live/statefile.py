@@ -11,6 +11,7 @@ import numpy as np
 
 from topline.durable import sync
 from topline.errors import StateError
+from topline.faults import point
 from topline.live.arrays import Array
 
 FORMAT = 5  # of the state's arrays; another number is refused
@@ -24,6 +25,7 @@ def write(path: Path, header: Mapping[str, str], arrays: Mapping[str, Array]) ->
     temporary = path.with_name(path.name + ".tmp")
     with temporary.open("wb") as file:
         np.savez(file, **contents)
+        point("checkpoint:written")
         file.flush()
         os.fsync(file.fileno())
     temporary.replace(path)

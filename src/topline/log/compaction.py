@@ -81,9 +81,12 @@ class Compactor:
             oldest = min((pin for pin, _ in pins.live(connection, self._folder)), default=None)
             sql = "SELECT id, file FROM segments WHERE retired_after_pin IS NOT NULL AND coalesce(retired_after_pin < ?, 1)"
             gone = connection.execute(sql, (oldest,)).fetchall()
+        if gone:
+            point("compact:before-removal")
         for _, file in gone:
             (self._folder / SEGMENTS / file).unlink(missing_ok=True)
         if gone:
+            point("compact:removed")
             with self._database.write() as connection:
                 connection.executemany("DELETE FROM segments WHERE id = ?", [(number,) for number, _ in gone])
         while not self._stopping and self._prune():
@@ -122,6 +125,7 @@ class Compactor:
             pinned = any(epoch < step.to for _, epoch in pins.live(connection, self._folder))
             if not pinned:
                 self._name(connection, step, written)
+                point("compact:named")
         if pinned:
             for one in written:
                 (self._folder / SEGMENTS / one.file).unlink(missing_ok=True)
@@ -155,6 +159,7 @@ class Compactor:
             target = str(path).replace("'", "''")
             done = connection.execute(f"COPY ({sql}) TO '{target}' (FORMAT parquet, COMPRESSION lz4_raw)").fetchall()
             sync(path)
+            point("compact:segment")
         except BaseException:
             path.unlink(missing_ok=True)  # on a full disk, what was begun must not stay
             raise

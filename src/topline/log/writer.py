@@ -106,6 +106,8 @@ class Log(LogReader):
             _sources(connection, entry)
             letters.insert(connection, epoch, time, entry.dead_letters)
             letters.mark(connection, entry.letters.items())
+            if entry.dead_letters:
+                point("append:letters")
             connection.executemany(_DIRTY, dirty)
             point("append:before-commit")
         self._last_epoch, self._appended = epoch, self._appended + rows

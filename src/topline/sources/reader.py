@@ -18,6 +18,7 @@ from enum import StrEnum
 
 from topline.changes import Position, SourceBatch
 from topline.errors import SourceHalted, TransientError
+from topline.faults import point
 from topline.sources.base import Progress, Resume, Source
 
 _POLL = 0.1  # seconds that a read may wait: how soon a stop or an acknowledgement is noticed
@@ -186,6 +187,7 @@ class Reader:
             batch = self.source.read(self._max_rows, _POLL)
             self._set(Status.RUNNING, progress=self.source.progress())
             if batch is not None:
+                point("source:read")
                 self._put(batch)
             if self._end is None and self.source.reached_end():
                 with self._changed:
@@ -198,10 +200,12 @@ class Reader:
         while not self._stopping.is_set():
             with self._changed:
                 if not self._queue or self._rows + _weight(batch) <= self._queue_rows:
+                    point("queue:before")
                     self._queue.append(replace(batch, opening=self._opening))
                     self._put_batches += 1
                     self._rows += _weight(batch)
                     self._changed.notify_all()
+                    point("queue:after")
                     return
                 self._changed.wait(_POLL)
             self._tell_committed()
@@ -210,7 +214,9 @@ class Reader:
         with self._changed:
             committed, self._committed = self._committed, {}
         if committed:
+            point("acknowledge:before")
             self.source.acknowledge(committed)
+            point("acknowledge:after")
 
     def _wait_to_retry(self, error: TransientError) -> None:
         self.source.close()

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from topline.changes import Position
+from topline.faults import point
 from topline.sources.files.content import Content, OtherVersion
 from topline.sources.files.found import Found
 from topline.sources.files.memory import Draft, FileState
@@ -37,12 +38,14 @@ class Underway:
 
     def finish(self, draft: Draft) -> FileState:
         """Read to its end: what the new version does not have is retracted. Returns what to remember of it."""
+        point("file:read")
         sweeps = self._may_sweep()
         state = replace(self.state, digest=self._content.digest(), end=self._reading.end if self._may_grow(sweeps) else 0)
         if self._content.changed():
             raise OtherVersion(self.file.name)
         at = Position(self.state.generation, self._reading.end)
         if sweeps:
+            point("file:sweep")
             draft.sweep(self._shape.schema.name, self.file.partition, at)
         draft.move(self.file.partition, at)
         return state

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 
 from topline.changes import DELETE, DeadLetter, Ints, Part, Position, Sweep, TableChanges
+from topline.faults import point
 from topline.sources.polled.feed import CursorExpired, Feed, Page, Record
 from topline.sources.polled.greatest import value_of
 from topline.sources.polled.memory import TableMemory
@@ -86,6 +87,7 @@ class Poll:
         self.whole = since is None
         ahead = self._state.cursor == since
         for page in self._feed.pages(since):
+            point("poll:page")
             yield from self._page(page, ahead)
         if self.tally.unchanged:
             return
@@ -94,6 +96,7 @@ class Poll:
                 self._letters.note(print_, None)
         if self.whole and not self.tally.letters:
             yield from self._retracted(self._feed.steady)
+        point("poll:end")
         self._state.cursor = None if self._lists_again() else self._later or self._state.cursor
         yield Draft(self._swept())
         self._known.retain(self.tally.seen)
@@ -202,6 +205,7 @@ class Poll:
             return ()
         self._state.sweep_below = None
         self._row += 1
+        point("poll:sweep")
         return (Sweep(self._table, self._partition, below, Position(self._number, self._row)),)
 
     @property

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from topline.changes import UPSERT, Part, Position, Sweep, TableChanges
+from topline.faults import point
 from topline.sources.postgres.catalog import Catalog, TableFacts
 from topline.sources.postgres.memory import Copied
 from topline.sources.postgres.opening import Plan
@@ -39,6 +40,7 @@ class Copying:
 
     def _steps(self) -> Iterator[Step]:
         for name in self._plan.pending:
+            point("copy:next-table")
             self.detail = self._targets[name].quoted
             yield from self._table(name)
 
@@ -47,6 +49,7 @@ class Copying:
         copied, held, number = self._begun[name], self._clearing(name), 0
         for rows in self._copier.chunks(self._targets[name], self._most):
             if held:
+                point("copy:mid-table")
                 yield Step(name, held, copied)
             held = (self._changes(name, rows, number),) if len(rows) else ()
             number += len(rows)

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from topline.changes import DeadLetter, Position, SourceBatch
 from topline.errors import ConfigError, TransientError
+from topline.faults import point
 from topline.sources.base import Context, Fault, Progress, Resume
 from topline.sources.postgres.catalog import Catalog
 from topline.sources.postgres.copying import Copying
@@ -60,6 +61,7 @@ class PostgresSource:
         self._bases, self._streaming, self._announced = found.bases, False, False
         if plan.pending:
             slot = opening.make_slot(self._stream, plan)
+            point("copy:slot-made")
             copier = Copier(self._database.conninfo, slot.snapshot, found.bases, self._zone)
             if plan.temporary:
                 self._stream.drop_slot(plan.temporary)
@@ -79,6 +81,7 @@ class PostgresSource:
         if (step := next(self._copying.steps, None)) is None:
             self._copying.close()
             self._copying = None
+            point("copy:all-read")
             return None
         self._memory = self._memory.with_table(step.table, step.copied)
         return SourceBatch(self.name, parts=step.parts, memory=self._memory.dump(), copying=True)
@@ -103,7 +106,9 @@ class PostgresSource:
                 stream.ask()
             return None
         if collected.messages:
+            point("stream:collected")
             decoded = self._decoder.decode(collected.messages)
+            point("stream:decoded")
             batch = SourceBatch(
                 self.name,
                 parts=decoded.parts,
@@ -134,6 +139,7 @@ class PostgresSource:
         self._passed = max(self._passed, passed)
         if was_copying and self._passed >= self._last_copy:
             self._memory = replace(self._memory, consistent=self._last_copy)
+            point("copy:passed")
             return replace(batch, memory=self._memory.dump())
         if self._watch is not None and self._watch.news:
             self._memory, self._watch.news = self._memory.grown(self._watch.news), {}

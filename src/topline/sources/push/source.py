@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from topline.changes import DeadLetter, Position, SourceBatch, TableChanges
 from topline.errors import ConfigError, SourceHalted, TransientError, WorkError
+from topline.faults import point
 from topline.sources.base import Context, Fault, Progress, Resume
 from topline.sources.declared import strange_tables
 from topline.sources.push import database
@@ -81,7 +82,9 @@ class PushSource:
 
     def acknowledge(self, positions: Mapping[str, Position]) -> None:
         if self._opened and PARTITION in positions:
+            point("inbox:before-letting-go")
             self._outlet.let_go(positions[PARTITION])
+            point("inbox:let-go")
 
     def reached_end(self) -> bool:
         return not self._rest and self._at >= self._end
