@@ -69,7 +69,8 @@ def _groups(only: list[str]) -> dict[tuple[str, ...], list[Path]]:
 
 def _run(copy: Path, tests: tuple[str, ...], modules: list[Path], arguments: argparse.Namespace) -> list[Mutant]:
     settings, session = copy / "mutants.toml", copy / f"{tests[0].replace('/', '-')}.sqlite"
-    settings.write_text(_settings(tests, modules))
+    settings.write_text(_settings([test for test in tests if (copy / test).exists()], modules))
+    _tool(copy, "baseline", settings.name)  # tests that fail by themselves would notice every mutant
     _tool(copy, "init", settings.name, session.name)
     share = sum(len((ROOT / module).read_text().splitlines()) for module in modules)
     whole = sum(len(path.read_text().splitlines()) for path in (ROOT / "src/topline/live").glob("**/*.py"))
@@ -80,12 +81,11 @@ def _run(copy: Path, tests: tuple[str, ...], modules: list[Path], arguments: arg
     return results(session)
 
 
-def _settings(tests: tuple[str, ...], modules: list[Path]) -> str:
-    there = " ".join(test for test in tests if (ROOT / test).exists())
+def _settings(tests: list[str], modules: list[Path]) -> str:
     paths = ", ".join(f'"{module}"' for module in modules)
     return (
         f"[cosmic-ray]\nmodule-path = [{paths}]\ntimeout = {SECONDS}.0\nexcluded-modules = []\n"
-        f"test-command = \"{sys.executable} -m pytest -x -q -m 'not long' -p no:cacheprovider {there}\"\n"
+        f"test-command = \"{sys.executable} -m pytest -x -q -m 'not long' -p no:cacheprovider {' '.join(tests)}\"\n"
         '[cosmic-ray.distributor]\nname = "local"\n'
     )
 
