@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from topline.errors import FencedError, StateError
+from topline.faults import point
 from topline.results import registry
 from topline.results.connection import Connection, Cursor, halting, qualified, translated, with_retries
 from topline.results.epoch import Changed, Epoch, Model, Opened, Replace, sources_of
@@ -62,6 +63,8 @@ class Publisher:
         try:
             with translated(), connection.transaction(), connection.cursor() as cursor:
                 opened = take_schema(cursor, self._schema, writer, self._models, published, take_over=take_over)
+                point("schema:before-commit")
+            point("schema:after-commit")
             self._prepare(connection)
         except BaseException:
             self.close()
@@ -124,6 +127,7 @@ class Publisher:
             if isinstance(change, Replace):
                 with halting(name), connection.transaction(), connection.cursor() as cursor:
                     self._rows[name] = fill_shadow(cursor, self._schema, self._models[name], change.chunks)
+                point("shadow:filled")
 
     def _transaction(self, connection: Connection, epoch: Epoch, attempt: int) -> dict[str, int]:
         written: dict[str, int] = {}
@@ -134,10 +138,15 @@ class Publisher:
                     written[name] = self._merge(cursor, self._models[name], change)
             for name, change in epoch.models.items():
                 if isinstance(change, Replace):
+                    point("shadow:before-swap")
                     with halting(name):
                         install_shadow(cursor, self._schema, self._models[name], in_place=attempt >= PATIENT_SWAPS)
+                    point("shadow:swapped")
+            point("publish:merged")
             with connection.pipeline():
                 self._record(cursor, epoch)
+            point("publish:before-commit")
+        point("publish:after-commit")
         self._stale -= set(epoch.models)
         self._shown = epoch.number
         return written
