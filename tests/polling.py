@@ -15,3 +15,13 @@ def until(condition: Callable[[], T | None], timeout: float = 10.0, every: float
             raise AssertionError(f"not within {timeout} s: {what or condition}; last value {value!r}")
         time.sleep(every)
     return value
+
+
+class Clock:
+    """True once so many seconds have passed since it was made."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+
+    def __call__(self) -> bool:
+        return time.monotonic() >= self._end

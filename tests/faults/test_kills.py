@@ -1,169 +1,170 @@
-"""kill -9 of the engine at each step of a commit, and of PostgreSQL in the middle: the results are exact all the same."""
+"""kill -9 of the engine at every named point, at random instants: what is published is exact at once, and in the end whole."""
 
-import os
 import random
+import re
 import signal
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 
-import psycopg
 import pytest
 
-from tests.polling import until
-from tests.project import TestProject, embedded_dsn, new_project
-from topline.config import load_project
-from topline.embedded import EmbeddedPostgres
-from topline.embedded.partner import book_of
-from topline.generate import Generator, Options, compare
-from topline.live.audit import audit_results
-from topline.live.start import load_plan
-from topline.log import LogReader
-from topline.results import Snapshot
+from tests.faults.company import KNOWN, PATIENCE, Company, company
+from tests.faults.report import note
+from tests.polling import Clock, until
+from topline.faults import POINTS
 
-POINTS = [
-    "engine:folded",
+SOURCE = Path(__file__).parents[2] / "src" / "topline"
+SEEDS = (1, 2, 3)
+RANDOM_KILLS, ROUNDS = 100, 4
+
+
+def nothing(_: Company) -> None:
+    """The stream of sales comes there by itself."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """How the engine is brought to a point: `before` it starts, with arguments and environment; `ends`: on its way out.
+
+    `passes`: how often at most it certainly comes there.
+    """
+
+    before: Callable[[Company], None] = nothing
+    passes: int = 10
+    arguments: tuple[str, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict)
+    ends: bool = False
+
+
+_RESYNC_SHOP = Way(lambda made: made.resync("shop"), passes=1)
+_RESYNC_PARTNER = Way(lambda made: made.resync("partner"), passes=1)
+_CHANGED = Way(lambda made: made.change_model(), passes=2)
+_RESHAPED = Way(lambda made: made.change_model(columns=True), passes=2)
+WAYS = {
+    "copy": _RESYNC_SHOP,
+    "copy:next-table": Way(_RESYNC_SHOP.before, passes=4),
+    "copy:mid-table": Way(_RESYNC_SHOP.before, passes=3),
+    "poll:sweep": _RESYNC_PARTNER,
+    "append:letters": Way(lambda made: made.drop_broken(), passes=1),
+    "schema": Way(_RESHAPED.before, passes=1),
+    "shadow": _RESHAPED,
+    "rebuild": Way(_CHANGED.before, passes=1),
+    "rebuild:read": Way(_CHANGED.before, passes=5),
+    "checkpoint": Way(passes=1, ends=True),
+    "compact": Way(passes=1),
+    "command": _RESYNC_PARTNER,
+    "resync": _RESYNC_PARTNER,
+    "replay": Way(lambda made: made.replay(), passes=1, env=KNOWN),
+}
+TAKE_OVER = {point: Way(passes=1, arguments=("--take-over",)) for point in POINTS if point.startswith("schema:")}
+QUICK = (
+    "copy:mid-table",
+    "stream:decoded",
     "append:before-commit",
-    "append:after-commit@2",
-    "engine:logged",
-    "publish:before-note",
+    "append:after-commit",
+    "shadow:swapped",
+    "publish:before-commit",
+    "publish:after-commit",
     "checkpoint:before-note",
-]
-MORE = [f"{point.partition('@')[0]}@{passes}" for point in POINTS[:-1] for passes in (3, 7, 20)]
-
-AFTER = """sale_id,sold_at,country,region,city,salesman_id,salesman_name,amount,currency
-after-1,2026-01-02,Italy,Lazio,Roma,1,Ada,1.00,EUR
-"""
+    "replay:logged",
+    "resync:logged",
+)
 
 
-class Stream:
-    """A generator over all sources of a project that goes on while the engine is killed."""
-
-    def __init__(self, project: TestProject, seed: int) -> None:
-        self._project = project
-        self.generator = Generator(
-            Options(
-                shop_dsn=embedded_dsn(project, "shop"),
-                folder=project.folder / "inbox",
-                ledger_dsn=embedded_dsn(project, "ledger"),
-                partner=book_of(project.folder / ".topline", "partner"),
-                seed=seed,
-                rate=150,
-                history=300,
-            )
-        )
-        self.generator.prepare()
-
-    def differences(self) -> dict[str, list[str]]:
-        found = compare(embedded_dsn(self._project, "ledger"), embedded_dsn(self._project, "topline"), "topline", "Europe/Rome")
-        return {model: lines for model, lines in found.items() if lines}
+def way_to(point: str) -> Way:
+    return WAYS.get(point) or WAYS.get(point.partition(":")[0]) or Way()
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestProject]:
-    quick = ("TOPLINE_SOURCES__BRANCHES__SETTLE=0.2", "TOPLINE_SOURCES__PARTNER__EVERY=0.2")
-    settings = [*quick, "TOPLINE_ENGINE__CHECKPOINT_SHARE=0.2"]
-    made = new_project(tmp_path_factory.mktemp("kills") / "sales", settings)
-    with made.server() as server:
-        for database in ("shop", "ledger", "topline"):
-            server.dsn(database)
+def sellers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[int, Company]]:
+    """One company a seed, made when it is first asked for."""
+    made: dict[int, Company] = {}
+    yield made
+    for one in made.values():
+        one.close()
+
+
+def test_every_point_of_the_code_is_declared_and_reached_here() -> None:
+    placed = {name for path in SOURCE.rglob("*.py") for name in re.findall(r'\bpoint\("([^"]+)"\)', path.read_text())}
+    assert placed == set(POINTS)
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
+    with company(tmp_path_factory.mktemp("quick"), seed=11) as made:
         yield made
 
 
-@pytest.fixture(scope="module")
-def stream(project: TestProject) -> Iterator[Stream]:
-    made = Stream(project, seed=11)
-    made.generator.start()
-    yield made
-    made.generator.stop()
+@pytest.mark.parametrize("point", QUICK)
+def test_killed_at_a_point_it_leaves_a_whole_epoch(quick: Company, point: str) -> None:
+    """Each start is the recovery from the kill before it."""
+    killed_at(quick, point, way_to(point), passes=1)
 
 
-@pytest.mark.parametrize("where", POINTS)
-def test_killed_at_a_point_of_the_commit_it_leaves_a_whole_epoch(project: TestProject, stream: Stream, where: str) -> None:
-    """Each start is the recovery from the kill before it. What is published is exact at once, not only after a recovery."""
-    process = project.start("run", env={"TOPLINE_TEST_KILL_AT": where})
-    assert process.wait(60) == -signal.SIGKILL, project.output()
-    require_audited(project)
+def test_killed_at_random_instants_it_leaves_a_whole_epoch(quick: Company) -> None:
+    killed_at_random(quick, random.Random(4))
+
+
+def test_after_all_of_this_nothing_is_lost_and_nothing_twice(quick: Company) -> None:
+    ends_well(quick, "quick")
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("where", MORE)
-def test_killed_at_a_later_pass_of_a_point_it_leaves_a_whole_epoch(project: TestProject, stream: Stream, where: str) -> None:
-    test_killed_at_a_point_of_the_commit_it_leaves_a_whole_epoch(project, stream, where)
-    survives(project)
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", SEEDS)
+def test_killed_at_every_point_it_recovers_and_nothing_is_lost(tmp_path: Path, seed: int) -> None:
+    """In an order by chance, at a pass by chance; the seed repeats both."""
+    draw = random.Random(seed)
+    cases = [*((point, way_to(point)) for point in POINTS), *TAKE_OVER.items()]
+    draw.shuffle(cases)
+    with company(tmp_path, seed) as made:
+        for point, way in cases:
+            killed_at(made, point, way, passes=draw.randint(1, way.passes))
+            restart = made.recover(way.env)
+            made.kill()
+            made.require_audited()
+            what = "--take-over, " if way.arguments else ""
+            part = point.partition(":")[0]
+            note(fault=f"kill -9, {what}{part}", point=point, seed=seed, round=f"points {seed}", kills=2, restart=restart)
+        ends_well(made, f"points {seed}")
 
 
-@pytest.mark.parametrize("seed", [4, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(5, 10))])
-def test_killed_at_random_instants_it_leaves_a_whole_epoch(project: TestProject, stream: Stream, seed: int) -> None:
-    """The whole process group dies, mostly in the middle of something: a stream of sales goes on all the while."""
-    instants = random.Random(seed)
-    for _ in range(3):
-        process = project.start("run")
-        engine = project.folder / ".topline" / "engine.json"
-        until(engine.exists, timeout=60)
-        until(Clock(instants.uniform(0.1, 1.5)))
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait(10)
-        engine.unlink(missing_ok=True)
-        require_audited(project)
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", range(1, ROUNDS + 1))
+def test_killed_again_and_again_at_random_instants_it_recovers_and_nothing_is_lost(tmp_path: Path, seed: int) -> None:
+    draw = random.Random(seed)
+    with company(tmp_path, seed) as made:
+        for number in range(RANDOM_KILLS // ROUNDS):
+            restart = killed_at_random(made, draw)
+            note(fault="kill -9, at random", point=str(number), seed=seed, round=f"random {seed}", kills=1, restart=restart)
+        ends_well(made, f"random {seed}")
 
 
-def test_after_all_kills_the_ledger_agrees(project: TestProject, stream: Stream) -> None:
-    stream.generator.stop()
-    survives(project)
-    assert stream.differences() == {}
-
-
-def test_results_and_source_killed_together_come_back_and_the_engine_goes_on(project: TestProject) -> None:
-    process = project.start("run")
-    try:
-        until((project.folder / ".topline" / "engine.json").exists, timeout=60)
-        server = EmbeddedPostgres(project.folder / ".topline")
-        pid = server.pid()
-        assert pid is not None
-        os.kill(pid, signal.SIGKILL)
-        until(lambda: server.pid() not in (None, pid), timeout=60, what="the engine starts the server again")
-        before = until(lambda: epoch(project), timeout=60)
-        (project.folder / "inbox" / "after.csv").write_text(AFTER)
-        until(lambda: epoch(project) > before, timeout=60, what="a new epoch is published")
-    finally:
+def killed_at(made: Company, point: str, way: Way, passes: int) -> None:
+    """It dies there, and what is published is exact as it stands, not only after a recovery."""
+    way.before(made)
+    process = made.start(*way.arguments, kill_at=f"{point}@{passes}", env=way.env)
+    if way.ends:
+        until(made.is_ready, timeout=PATIENCE, what="ready")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0, project.output()
-    survives(project)
+    code = process.wait(PATIENCE)
+    assert code == -signal.SIGKILL, f"{point}@{passes}: exit code {code}\n{made.project.output()[-3000:]}"
+    made.require_audited()
 
 
-def require_audited(project: TestProject) -> None:
-    """In this process: what PostgreSQL shows is the truth as of the epoch that it names."""
-    loaded = load_project(project.folder)
-    plan = load_plan(loaded)
-    published = {name: model.schema for name, model in plan.models.items() if model.published}
-    with (
-        LogReader.open(loaded.state_dir, loaded.config.project) as log,
-        log.pin(),
-        Snapshot(embedded_dsn(project, "topline"), "topline", published) as snapshot,
-    ):
-        epochs = {name: epoch for name, epoch in snapshot.epochs.items() if epoch}
-        assert [one for one in audit_results(log, plan, epochs, snapshot.rows) if not one.equal] == []
+def killed_at_random(made: Company, draw: random.Random) -> float:
+    """The whole process group, mostly in the middle of something. The seconds that the start before it took."""
+    restart = made.recover()
+    until(Clock(draw.uniform(0.0, 2.0)), timeout=PATIENCE)
+    made.kill()
+    made.require_audited()
+    return restart
 
 
-def survives(project: TestProject) -> None:
-    project.run("run", "--until-idle")
-    project.run("audit")
-
-
-def epoch(project: TestProject) -> int:
-    try:
-        with psycopg.connect(embedded_dsn(project, "topline"), connect_timeout=2) as connection:
-            row = connection.execute("SELECT epoch FROM topline._topline_writer").fetchone()
-    except psycopg.Error:
-        return 0
-    return int(row[0]) if row else 0
-
-
-class Clock:
-    """True once so many seconds have passed since it was made."""
-
-    def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
-
-    def __call__(self) -> bool:
-        return time.monotonic() >= self._end
+def ends_well(made: Company, round_: str) -> None:
+    balance = made.finish()
+    note(round=round_, lost=balance.lost, doubled=balance.doubled)
+    assert (balance.lost, balance.doubled) == (0, 0)
+    assert made.differences() == {}
