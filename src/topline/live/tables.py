@@ -51,7 +51,8 @@ class Table:
         have its row."""
         assert part.unchanged is not None
         groups = group_rows(columns[: self._key], len(part))
-        first = groups.first[part.unchanged[groups.first] != 0]
+        first = np.minimum.reduceat(groups.order, groups.starts)  # of each key the change that came first
+        first = first[part.unchanged[first] != 0]
         keys = take(columns[: self._key], first)
         lacking = self.store.find(keys) < 0
         if lacking.any() and before:
