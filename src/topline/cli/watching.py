@@ -14,6 +14,7 @@ from topline.cli.output import err, out
 from topline.cli.running import Session
 from topline.cli.terminal import CityLine, Report, SalesmanLine, SourceLine, View
 from topline.errors import TransientError
+from topline.live.status import disk_troubles
 from topline.results import Ranking
 from topline.sources.reader import ReaderState, Status
 
@@ -83,6 +84,7 @@ class ViewSource:
         notes += engine.holds.tables.values()
         if publication.last_error:
             notes.append(f"results: {publication.last_error}")
+        notes += disk_troubles(engine)
         return View(
             day=today,
             currency=config.currency,

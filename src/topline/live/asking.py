@@ -19,7 +19,10 @@ PATIENCE = 60.0  # seconds that an asker waits for a running engine
 
 @dataclass(frozen=True, slots=True)
 class EngineFile:
-    """What a running engine leaves in the state folder (mode 0600): its process and the address of its API."""
+    """What a running engine leaves in the state folder (mode 0600): its process and the address of its API.
+
+    WorkError where the disk does not take it.
+    """
 
     pid: int
     api: str
@@ -27,10 +30,13 @@ class EngineFile:
 
     def write(self, state_dir: Path) -> None:
         fresh = state_dir / f"{FILE}.new"
-        fresh.unlink(missing_ok=True)
-        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(asdict(self), file)
-        fresh.rename(state_dir / FILE)
+        try:
+            fresh.unlink(missing_ok=True)
+            with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                json.dump(asdict(self), file)
+            fresh.rename(state_dir / FILE)
+        except OSError as error:
+            raise WorkError(f"cannot write {state_dir / FILE}: {error.strerror}. Make room on that disk") from None
 
 
 def running_engine(state_dir: Path) -> EngineFile | None:

@@ -1,5 +1,6 @@
 """When the state is saved for a fast restart: at the end, and while running as often as its cost allows."""
 
+import logging
 import time
 from pathlib import Path
 
@@ -23,7 +24,12 @@ class Checkpoints:
         self._share = share
         self._saved_epoch = int(log.get(_EPOCH) or -1)
         self._cost = 0.1
+        self.trouble = ""  # why the last one could not be written; '' once one was
         self._last = time.monotonic()
+
+    def follow(self, dataflow: Dataflow) -> None:
+        """Save this state from now on."""
+        self._dataflow = dataflow
 
     def after_turn(self) -> None:
         if self._share and time.monotonic() - self._last > max(5.0, self._cost / self._share):
@@ -48,11 +54,21 @@ class Checkpoints:
         path = self._path.with_suffix(f".{epoch}")
         try:
             self._dataflow.dump(path)
-        except OSError:
+        except OSError as error:
             for begun in path.parent.glob(f"{path.name}*"):
                 begun.unlink(missing_ok=True)
+            self._tell(
+                f"cannot write the checkpoint {path}: {error.strerror or error}. Nothing is lost, but a restart takes longer: "
+                "it reads the log instead; make room on that disk, and it is tried again"
+            )
             return False
+        self.trouble = ""
         return True
+
+    def _tell(self, trouble: str) -> None:
+        if not self.trouble:
+            logging.getLogger(__name__).warning("%s", trouble)
+        self.trouble = trouble
 
     def _note(self, epoch: int) -> None:
         point("checkpoint:before-note")

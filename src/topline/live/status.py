@@ -33,11 +33,18 @@ def _details(engine: Engine) -> dict[str, Any]:
         "epoch": machinery.log.epoch,
         "queued": machinery.readers.queued_rows,
         "publishing_error": machinery.publication.last_error,
+        "disk": disk_troubles(engine),
         "held_tables": dict(engine.holds.tables),
         "halted_models": dict(engine.holds.models),
         "rejected": engine.rejected(),
         "state": [list(size) for size in machinery.dataflow.state()],
     }
+
+
+def disk_troubles(engine: Engine) -> list[str]:
+    """What a disk does not take now, and is tried again; nothing of the results waits for it."""
+    found = (engine.machinery.log.trouble, engine.machinery.checkpoints.trouble)
+    return [trouble for trouble in found if trouble]
 
 
 def _source(engine: Engine, name: str, kind: str) -> SourceStatus:
@@ -97,6 +104,8 @@ def collect_status(project: Project) -> Status:
     if overview is None:
         return Status(summary, (), ())
     notes = {**overview.details.get("halted_models", {})}
+    if disk := overview.details.get("disk"):
+        summary["disk"] = "; ".join(disk)
     summary |= {"published epoch": overview.epoch, "rejected": overview.details.get("rejected"), **_beat(overview)}
     sources = tuple({**s, "state": s["state"] if running else "stopped"} for s in overview.sources)
     return Status(summary, sources, tuple({**m, "note": notes.get(m["model"], "")} for m in overview.models))

@@ -14,7 +14,7 @@ from pathlib import Path
 import duckdb
 
 from topline.durable import sync
-from topline.errors import WorkError
+from topline.errors import TransientError
 from topline.faults import point
 from topline.log import pins
 from topline.log.books import CHECKPOINT, Books
@@ -115,11 +115,14 @@ class Compactor:
         """
         try:
             written = [self._write(table, step) for table in self._tables(step)]
+            sync(self._folder / SEGMENTS)
         except duckdb.InterruptException:
             return False
-        except duckdb.Error as error:
-            raise WorkError(f"cannot fold the log into {self._folder / SEGMENTS}: {error}. Make room on that disk") from error
-        sync(self._folder / SEGMENTS)
+        except (duckdb.Error, OSError) as error:
+            raise TransientError(
+                f"cannot fold the log into {self._folder / SEGMENTS}: {error}. Nothing is lost, the log only grows; make room "
+                "on that disk, and it is tried again"
+            ) from error
         point("compact:before-commit")
         with self._database.write() as connection:
             pinned = any(epoch < step.to for _, epoch in pins.live(connection, self._folder))

@@ -1,10 +1,11 @@
 """File locks: one engine per state folder, and a reader's pin that falls with its process."""
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
 
-from topline.errors import StateError
+from topline.errors import StateError, WorkError
 
 LOCK_FILE = "engine.lock"
 
@@ -17,14 +18,21 @@ class FileLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """False where another holds it. WorkError where the file cannot be made."""
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise WorkError(
+                f"cannot make the lock file {self._path}: {error.strerror}. Make room on that disk, or give this user rights"
+            ) from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
             return False
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, str(os.getpid()).encode())
+        with contextlib.suppress(OSError):  # on a full disk the lock holds all the same; the pid is for people
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, str(os.getpid()).encode())
         self._descriptor = descriptor
         return True
 

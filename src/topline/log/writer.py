@@ -1,5 +1,6 @@
 """The log as the engine has it: one transaction a batch, and everything behind it."""
 
+import logging
 import threading
 import time as clock
 from collections.abc import Iterable, Mapping
@@ -7,9 +8,9 @@ from pathlib import Path
 from sqlite3 import Connection
 
 from topline.changes import Sweep, TableChanges
-from topline.errors import WorkError
+from topline.errors import TransientError, WorkError
 from topline.faults import point
-from topline.log import letters
+from topline.log import letters, unfinished
 from topline.log.books import _KEPT
 from topline.log.codec import encode_changes, encode_schema, encode_sweep, encode_table, to_micros
 from topline.log.compaction import Compactor
@@ -21,6 +22,7 @@ from topline.log.pins import floor
 from topline.log.reader import LogReader
 from topline.schema import TableSchema
 
+_REST = 10.0  # seconds after which a fold that failed is tried again
 _BATCH = "INSERT INTO batches (epoch, table_name, partition, rows, bytes, data) VALUES (?, ?, ?, ?, ?, ?)"
 _HELD = "INSERT INTO held (table_name, kind, partition, rows, data) VALUES (?, ?, ?, ?, ?)"
 _POSITION = "INSERT OR REPLACE INTO positions VALUES (?, ?, ?, ?)"
@@ -37,6 +39,8 @@ class Log(LogReader):
         self._compactor = Compactor(database)
         self._background: threading.Thread | None = None
         self._failure: WorkError | None = None
+        self._next_fold = 0.0
+        self.trouble = ""  # why the last fold in the background failed; '' once one went through
         self._last_epoch = super().epoch
         self._schemas = self.schemas()
         self._appended, self._folded_rows = self._unfolded(), 0
@@ -52,6 +56,8 @@ class Log(LogReader):
         database = Database(state_dir / FILE)
         try:
             _prepare(database, project)
+            with database.write() as connection:
+                unfinished.discard(connection)
             log = cls(database, lock)
             _remove_strangers(database)
             log._compactor.clean()
@@ -85,7 +91,7 @@ class Log(LogReader):
         """Commit one epoch, and return its number. It is on the disk then; WorkError when it is not, and nothing of it stays.
 
         1. changes, held changes and dirty keys are encoded, outside the transaction
-        2. BEGIN IMMEDIATE; the epoch, with its time
+        2. BEGIN IMMEDIATE; the epoch, with its time, and whether it stands amid a transaction
         3. schemas that are new or changed
         4. changes, in order; changes of held tables apart; those of released tables go
         5. positions, memory and times of the sources
@@ -99,6 +105,7 @@ class Log(LogReader):
         rows = sum(len(part) for part in entry.changes if isinstance(part, TableChanges) and part.table not in entry.held)
         with self._database.write() as connection:
             connection.execute("INSERT INTO commits VALUES (?, ?, ?, ?)", (epoch, time, entry.complete, rows))
+            unfinished.note(connection, entry.complete)
             connection.executemany(_SCHEMA, [(name, encode_schema(s)) for name, s in entry.schemas.items()])
             connection.executemany(_BATCH, batches)
             connection.executemany(_HELD, held)
@@ -129,6 +136,13 @@ class Log(LogReader):
                 data = encode_changes(part)
                 batches.append((epoch, part.table, part.partition, len(part), len(data), data))
         return batches, held
+
+    def discard_unfinished(self) -> None:
+        """Forget the parts of a transaction whose last part has not come: back to the last complete epoch."""
+        with self._database.write() as connection:
+            unfinished.discard(connection)
+        self._last_epoch = super().epoch
+        self._appended, self._folded_rows = self._unfolded(), 0
 
     def declare(self, schemas: Mapping[str, TableSchema]) -> None:
         """The schemas in which tables are logged from now on. Writes only what differs."""
@@ -177,8 +191,9 @@ class Log(LogReader):
             self._folded_rows += self._compactor.run(min(bounds))
 
     def compact_in_background(self, through: int | None = None) -> bool:
-        """`compact` in a thread. False when one is under way. Raises what the one before failed with."""
-        if self._background is not None and self._background.is_alive():
+        """`compact` in a thread. False when one is under way, or when a disk did not take the last one, which is tried again
+        after a rest. Raises what else the one before failed with."""
+        if (self._background is not None and self._background.is_alive()) or clock.monotonic() < self._next_fold:
             return False
         failure, self._failure = self._failure, None
         if failure is not None:
@@ -190,10 +205,18 @@ class Log(LogReader):
     def _compact_apart(self, through: int | None) -> None:
         try:
             self.compact(through)
+            self.trouble = ""
+        except TransientError as error:
+            self._rest(str(error))
         except WorkError as error:
             self._failure = error
         finally:
             self._database.release_thread()
+
+    def _rest(self, trouble: str) -> None:
+        if trouble != self.trouble:
+            logging.getLogger(__name__).warning("%s", trouble)
+        self.trouble, self._next_fold = trouble, clock.monotonic() + _REST
 
     def _unfolded(self) -> int:
         with self._database.read() as connection:

@@ -9,6 +9,7 @@ from topline.scaffold.words import identifier, scalar
 from topline.schema import Type
 from topline.sources.files.content import Content
 from topline.sources.files.record import FILE, LINE
+from topline.sources.files.settings import MOST_UNPACKED
 from topline.sources.files.sniff import SAMPLE, Proposal, propose, propose_parquet
 
 _NUMBERS = ("number", "int", "uint", "float", "double", "decimal")  # kinds of a guess, and types of Parquet
@@ -48,7 +49,7 @@ def _proposal(path: Path) -> Proposal | None:
         data = content.read(SAMPLE)
         if data.startswith(b"PAR1"):
             with tempfile.TemporaryDirectory() as folder:
-                return propose_parquet(content.seekable(Path(folder)))
+                return propose_parquet(content.seekable(Path(folder), MOST_UNPACKED))
         return propose(data, path.name)
     finally:
         content.close()

@@ -5,16 +5,22 @@ spilled too, so that one can never be taken for the other. A file's name is the 
 writes the same file again.
 """
 
+import errno
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from topline.durable import sync
-from topline.errors import StateError
+from topline.errors import StateError, TransientError
 
 _PREFIX = b"topline:spill:"
+_SMALL = 16 << 20  # bytes of a letter that is written however little room is left
+_KEEP_FREE = 256 << 20  # bytes that a larger one leaves free
 
 
 class Reference(bytes):
@@ -29,20 +35,54 @@ def keep(raw: bytes, limit: int, state_dir: Path) -> bytes:
 
 
 def spill(pieces: Iterable[bytes], state_dir: Path) -> Reference:
-    """Write the bytes of `pieces`, one after the other, into a file of `state_dir`/spill; returns the reference to it."""
+    """Write the bytes of `pieces`, one after the other, into a file of `state_dir`/spill; returns the reference to it.
+
+    TransientError where the disk does not take it; nothing of it stays then, nor where `pieces` raises.
+    """
     folder = state_dir / "spill"
-    folder.mkdir(parents=True, exist_ok=True)
+    with _room(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        beside = tempfile.NamedTemporaryFile(dir=folder, prefix=".", delete=False)  # noqa: SIM115 - closed by `_written`
+    try:
+        reference = _written(pieces, beside, folder)
+    except BaseException:
+        Path(beside.name).unlink(missing_ok=True)
+        raise
+    return reference
+
+
+def _written(pieces: Iterable[bytes], beside: IO[bytes], folder: Path) -> Reference:
     digest, size = hashlib.sha256(), 0
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".", delete=False) as file:
+    with beside:
         for piece in pieces:
-            file.write(piece)
+            with _room(folder):
+                _require_room(folder, size + len(piece))
+                beside.write(piece)
             digest.update(piece)
             size += len(piece)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(file.name, folder / digest.hexdigest())
-    sync(folder)
+        with _room(folder):
+            beside.flush()
+            os.fsync(beside.fileno())
+    with _room(folder):
+        os.replace(beside.name, folder / digest.hexdigest())
+        sync(folder)
     return Reference(_PREFIX + f"{digest.hexdigest()}:{size}".encode())
+
+
+def _require_room(folder: Path, size: int) -> None:
+    """A letter of any size must not take the log's room."""
+    if size > _SMALL and shutil.disk_usage(folder).free < _KEEP_FREE:
+        raise OSError(errno.ENOSPC, f"less than {_KEEP_FREE >> 20} MiB would be left")
+
+
+@contextmanager
+def _room(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TransientError(
+            f"cannot keep a dead letter in {folder}: {error.strerror}. Make room on that disk: it is tried again"
+        ) from error
 
 
 def is_spilled(raw: bytes) -> bool:

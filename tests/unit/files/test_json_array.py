@@ -155,6 +155,8 @@ def test_a_long_element_goes_to_a_file(tmp_path: Path) -> None:
 class Endless:
     """An array of a million objects, made as it is read."""
 
+    packed = False
+
     def __init__(self, count: int) -> None:
         self._pieces = self._made(count)
 
@@ -170,7 +172,7 @@ class Endless:
     def raw(self) -> Iterator[bytes]:
         raise NotImplementedError
 
-    def seekable(self, folder: Path) -> Any:
+    def seekable(self, folder: Path, most: int) -> Any:
         raise NotImplementedError
 
 

@@ -101,7 +101,7 @@ def test_any_file_can_be_read_at_any_place(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(PACK.get(path.suffix, bytes)(data))
     content = Content(path)
-    file = content.seekable(tmp_path / "state")
+    file = content.seekable(tmp_path / "state", 1 << 30)
     file.seek(-6, 2)
     assert file.read() == b"99999\n"
     file.seek(0)
@@ -119,5 +119,5 @@ def test_a_broken_file_cannot_be_read_at_any_place(tmp_path: Path) -> None:
     path.write_bytes(zst(b"x" * 100)[:-4])
     content = Content(path)
     with pytest.raises(BrokenContent):
-        content.seekable(tmp_path)
+        content.seekable(tmp_path, 1 << 30)
     content.close()

@@ -110,14 +110,19 @@ class Coding:
 class Source(Protocol):
     """Bytes that are read once, and can be had whole as they lie where they come from."""
 
+    @property
+    def packed(self) -> bool:
+        """Whether they are unpacked as they are read."""
+
     def read(self, size: int) -> bytes: ...
 
     def raw(self) -> Iterator[bytes]: ...
 
 
 class Seekable(Source, Protocol):
-    def seekable(self, folder: Path) -> BinaryIO:
-        """All of it, unpacked, to be read at any place; a copy lies in `folder` where it has to. Before anything is read."""
+    def seekable(self, folder: Path, most: int) -> BinaryIO:
+        """All of it, unpacked, to be read at any place; a copy lies in `folder` where it has to. Before anything is read.
+        BrokenContent where it unpacks to more than `most` bytes."""
 
 
 class Recoded:

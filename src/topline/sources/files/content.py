@@ -5,7 +5,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -165,11 +165,11 @@ class Content:
             while piece := again.read(_PIECE):
                 yield piece
 
-    def seekable(self, folder: Path) -> BinaryIO:
+    def seekable(self, folder: Path, most: int) -> BinaryIO:
         """The unpacked file for reading at any place, open until `close`; before anything else was read of it.
 
         A plain file of this machine is read itself; anything else is copied to an unnamed file in `folder`. BrokenContent
-        where it does not unpack to its end, TransientError where the copy would fill the disk.
+        where it does not unpack to its end, or to more than `most` bytes, TransientError where the copy would fill the disk.
         """
         local = self._place.local
         if local is not None and not self.packed:
@@ -178,14 +178,16 @@ class Content:
         else:
             folder.mkdir(parents=True, exist_ok=True)
             self._copy = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed with the content
-            self._fill(self._copy, folder)
+            self._fill(self._copy, folder, most)
         return self._copy
 
-    def _fill(self, copy: BinaryIO, folder: Path) -> None:
+    def _fill(self, copy: BinaryIO, folder: Path, most: int) -> None:
         while piece := self.read(4 * _PIECE):
+            if self.packed and copy.tell() + len(piece) > most:
+                raise BrokenContent(too_large(most))
             if shutil.disk_usage(folder).free < _KEEP_FREE + len(piece):
                 raise TransientError(f"no room in {folder} to unpack {self._place.shown}: make room there, or split the file")
-            with reading(folder):
+            with _writing(folder, self._place.shown):
                 copy.write(piece)
         copy.seek(0)
 
@@ -197,6 +199,18 @@ class Content:
         self._opened.close()
         if self._copy is not None:
             self._copy.close()
+
+
+def too_large(most: int) -> str:
+    return f"it unpacks to more than max_unpacked_bytes, {most}; raise that, or see what is in the file"
+
+
+@contextmanager
+def _writing(folder: Path, shown: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TransientError(f"cannot copy {shown} to {folder}: {error.strerror}; make room on that disk") from error
 
 
 class reading:  # noqa: N801 - reads as a statement: `with reading(path):`

@@ -111,7 +111,7 @@ class _Look:
             if data.startswith(b"PAR1"):
                 content.close()
                 content = Content(self._file.place)
-                return propose_parquet(content.seekable(self._shape.state_dir))
+                return propose_parquet(content.seekable(self._shape.state_dir, self._shape.settings.max_unpacked_bytes))
             return propose(data, self._file.name)
         except _UNREADABLE:
             return None
@@ -124,10 +124,10 @@ class _Peeked:
 
     def __init__(self, content: Content) -> None:
         self._content = content
-        self.read = content.read
+        self.read, self.packed = content.read, content.packed
 
     def raw(self) -> Iterator[bytes]:
         return iter(())
 
-    def seekable(self, folder: Path) -> BinaryIO:
-        return self._content.seekable(folder)
+    def seekable(self, folder: Path, most: int) -> BinaryIO:
+        return self._content.seekable(folder, most)

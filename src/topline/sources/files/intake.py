@@ -2,7 +2,8 @@
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 from topline.changes import SourceBatch
@@ -34,6 +35,7 @@ class Intake:
         self._due: deque[str] = deque()  # partitions to retract, once what waits is read
         self._files_read = 0
         self._failure: TransientError | SourceHalted | None = None
+        self._aside: dict[str, TransientError] = {}  # partitions that cannot be read now: not again in this opening
         self._look()
         self._waiting.mark_first()
         self.next_look = 0.0  # the first read looks again at once
@@ -59,7 +61,10 @@ class Intake:
         )
 
     def next_batch(self, max_rows: int) -> SourceBatch | None:
-        """None: there is nothing to read now. What was read before a failure comes before it."""
+        """None: there is nothing to read now. What was read before a failure comes before it.
+
+        A file of this machine that cannot be read (rights, a broken disk) holds up no other: it fails once all others are read.
+        """
         if self._failure is not None:
             raise self._failure
         draft = Draft(self._name)
@@ -70,7 +75,9 @@ class Intake:
             if (batch := draft.batch()) is None:
                 raise
             return batch
-        return draft.batch()
+        if (batch := draft.batch()) is None and self._aside:
+            raise next(iter(self._aside.values()))
+        return batch
 
     def _fill(self, draft: Draft, max_rows: int) -> None:
         while draft.weight < max_rows:
@@ -94,14 +101,28 @@ class Intake:
 
     def _take(self, file: Found, draft: Draft) -> None:
         """Begin to read a file, unless it changed since the look, went away, or holds the same bytes as before."""
+        if file.partition in self._aside:
+            return
         try:
-            known = self._generations.whole(file.partition)
-            if known is None or not self._take_as_known(file, known, draft):
-                shape = self._shapes[file.table]
-                reading = self._generations.of(file.partition, file.stat, shape.way)
-                self._begin(Underway(file, opened(file), shape, reading), draft)
+            with self._set_aside(file):
+                known = self._generations.whole(file.partition)
+                if known is None or not self._take_as_known(file, known, draft):
+                    shape = self._shapes[file.table]
+                    reading = self._generations.of(file.partition, file.stat, shape.way)
+                    self._begin(Underway(file, opened(file), shape, reading), draft)
         except (FileNotFoundError, OtherVersion):
             return  # the next look finds what is there now
+
+    @contextmanager
+    def _set_aside(self, file: Found) -> Iterator[None]:
+        """An object store that fails, fails for all of its objects."""
+        try:
+            yield
+        except TransientError as error:
+            if file.place.local is None:
+                raise
+            self._aside[file.partition] = error
+            self.close()
 
     def _take_as_known(self, file: Found, known: FileState, draft: Draft) -> bool:
         """A file that was only touched is not read; of one that was appended to, what was appended. False: neither."""
@@ -135,10 +156,11 @@ class Intake:
     def _step(self, underway: Underway, draft: Draft, rows: int) -> None:
         """One that changed meanwhile is left as it is: the next look finds it, as a new generation."""
         try:
-            if underway.step(draft, rows):
-                return
-            self._settle(underway.file.partition, underway.finish(draft), draft)
-            self._files_read += 1
+            with self._set_aside(underway.file):
+                if underway.step(draft, rows):
+                    return
+                self._settle(underway.file.partition, underway.finish(draft), draft)
+                self._files_read += 1
         except OtherVersion:
             pass
         self.close()

@@ -16,7 +16,7 @@ from topline.sources.files.jsonpath import Walk
 from topline.sources.files.lines import Lines
 from topline.sources.files.objects import ObjectParser
 from topline.sources.files.opening import Opening, beginning
-from topline.sources.files.record import Bad, Parsed, WholeFile, letter
+from topline.sources.files.record import Bad, Parsed, WholeFile, letter, within
 from topline.sources.files.shape import FileShape
 
 _BETWEEN = re.compile(rb"[ \t\r\n,]*+")
@@ -179,7 +179,9 @@ class JsonArray:
         if self._final:
             return self._last(start, "an object that is never closed")
         coding = self._shape.coding
-        reference = spill.spill(map(coding.original, self._until_next(start)), self._shape.state_dir)
+        most = self._shape.settings.max_unpacked_bytes if self._source.packed else None
+        pieces = within(map(coding.original, self._until_next(start)), most)
+        reference = spill.spill(pieces, self._shape.state_dir)
         self.end += 1
         return letter(self.end - 1, reference, reason)
 

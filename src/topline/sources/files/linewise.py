@@ -12,7 +12,7 @@ from topline.sources.files.header import before_header, names_in, places_of
 from topline.sources.files.ndjson import NdjsonParser
 from topline.sources.files.opening import Opening, beginning
 from topline.sources.files.quoted import Splitter
-from topline.sources.files.record import Bad, Parsed, Parser, letter
+from topline.sources.files.record import Bad, Parsed, Parser, letter, within
 from topline.sources.files.shape import FileShape
 
 log = logging.getLogger("topline.sources.files")
@@ -142,7 +142,8 @@ class Linewise:
             self._begin(0, final=False)
         pieces = map(self._shape.coding.original, self._rest_of_line(stream))
         before = self._before if self._parser is None or isinstance(self._parser, _Refused) else b""
-        reference = spill.spill(chain([before], pieces), self._shape.state_dir)
+        most = self._shape.settings.max_unpacked_bytes if self._source.packed else None
+        reference = spill.spill(within(chain([before], pieces), most), self._shape.state_dir)
         self._advance(0, 1)
         self._before = b""
         if self._parser is None:

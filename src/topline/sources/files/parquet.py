@@ -31,7 +31,7 @@ class ParquetRows:
         """WholeFile where it is no Parquet file, is broken, or lacks a column."""
         try:
             file = pq.ParquetFile(
-                self._source.seekable(self._shape.state_dir),
+                self._source.seekable(self._shape.state_dir, self._shape.settings.max_unpacked_bytes),
                 buffer_size=_BUFFER,
                 pre_buffer=False,
                 page_checksum_verification=True,  # where the writer left checksums

@@ -1,6 +1,6 @@
 """What reading a piece of a file gives: rows with their lines, and the records that could not be read."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from topline.changes import Ints
 from topline.schema import TableSchema
+from topline.sources.files.content import too_large
 from topline.sources.files.lines import Mask
 
 FILE, LINE = "_file", "_line"  # declared columns that the source itself fills: relative path, and line of the record
@@ -44,6 +45,16 @@ class Parsed:
 
 def letter(line: int, raw: bytes, reason: str, consumed: int = 0, line_count: int = 0) -> Parsed:
     return Parsed(pa.table({}), np.empty(0, np.int64), (Bad(line, raw, reason),), consumed, line_count)
+
+
+def within(pieces: Iterable[bytes], most: int | None) -> Iterator[bytes]:
+    """The pieces of one record; WholeFile once they come to more than `most` bytes (None: however many)."""
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if most is not None and size > most:
+            raise WholeFile(f"a record without an end: {too_large(most)}")
+        yield piece
 
 
 class Parser(Protocol):

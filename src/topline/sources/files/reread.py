@@ -14,7 +14,7 @@ from topline.errors import StateError, TransientError
 from topline.sources import spill
 from topline.sources.files.audit import opened_as
 from topline.sources.files.coding import byte_order_mark
-from topline.sources.files.content import Place
+from topline.sources.files.content import BrokenContent, Place, too_large
 from topline.sources.files.jsonpath import Walk
 from topline.sources.files.opening import Opening
 from topline.sources.files.reading import FileShape, Reading
@@ -37,8 +37,14 @@ class _Held:
     def raw(self) -> Iterator[bytes]:
         yield self._data
 
-    def seekable(self, folder: Path) -> BinaryIO:  # noqa: ARG002 - it is held already
-        return BytesIO(b"".join(iter(lambda: self.read(1 << 20), b"")))
+    def seekable(self, folder: Path, most: int) -> BinaryIO:  # noqa: ARG002 - it is held already
+        unpacked = BytesIO()
+        while piece := self.read(1 << 20):
+            if self.packed and unpacked.tell() + len(piece) > most:
+                raise BrokenContent(too_large(most))
+            unpacked.write(piece)
+        unpacked.seek(0)
+        return unpacked
 
 
 def reread(letter: DeadLetter, shape: FileShape, place: Place) -> TableChanges | DeadLetter:

@@ -20,6 +20,7 @@ SUFFIXES: dict[Format, tuple[str, ...]] = {
     "json": (".json",),
     "parquet": (".parquet", ".pq"),
 }
+MOST_UNPACKED = 1 << 30
 _FORBIDDEN = frozenset("\0\r\n")
 _TELLING: dict[str, Format] = {suffix: name for name in ("ndjson", "json", "parquet") for suffix in SUFFIXES[name]}
 
@@ -139,6 +140,12 @@ class FileTable(Settings):
         ge=1024,
         le=1 << 28,
         description="A longer record is a dead letter; its bytes are kept in a file of the state folder.",
+    )
+    max_unpacked_bytes: int = Field(
+        MOST_UNPACKED,
+        ge=1024,
+        description="Of a packed file: what one record, or a Parquet file, may unpack to. Where it is more, the file as it "
+        "lies there becomes a dead letter, and the disk does not fill.",
     )
     columns: dict[str, FileColumn] = Field(
         default_factory=dict, description="Column (as declared) -> its name and its way of writing in the files."
