@@ -22,6 +22,10 @@ test: setup-dbt
 test-long: setup-dbt
 	.venv/bin/python -m pytest -m long -n 2 --dist loadfile $(PYTEST)
 
+# make mutants [MUTANTS=300]  changes the live engine in so many places, one at a time, and asks whether a test notices (hours)
+mutants: setup
+	.venv/bin/python -m tests.mutation $(if $(MUTANTS),--mutants $(MUTANTS))
+
 lint: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
