@@ -3,7 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol
@@ -15,6 +15,9 @@ from topline.errors import ModelHalted, TransientError
 from topline.live.dataflow import Dataflow
 from topline.models.plan import ModelPlan
 from topline.results import Changed, Epoch, Publisher, Replace
+
+
+_GRACE = 5.0  # seconds
 
 
 class Published(Protocol):
@@ -61,6 +64,10 @@ class Publication:
         self.last_error = ""
         self.published_epoch = 0
         self.freshness_ms: float | None = None
+
+    def follow(self, dataflow: Dataflow) -> None:
+        """Take rows from this state from now on."""
+        self._dataflow = dataflow
 
     def note(self, dirty: Mapping[str, pa.Table]) -> None:
         for model, keys in dirty.items():
@@ -126,6 +133,10 @@ class Publication:
         return time.monotonic() - self._failing_since if self._failures else 0.0
 
     def close(self) -> None:
+        """What is under way gets a moment to end; a server that hangs is waited for no longer."""
+        if self._running is not None:
+            wait([self._running], _GRACE)
+        self._publisher.give_up()
         self._worker.shutdown(wait=True)
 
     def _submit(self) -> None:

@@ -70,7 +70,8 @@ class Commands:
 
     def _run(self, query: str, values: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         if self._connection is None or self._connection.closed:
-            self._connection = connect(self._dsn, "commands", lock_timeout="5s")
+            before = None if self._connection is None else self._connection.session
+            self._connection = connect(self._dsn, "commands", before, lock_timeout="5s")
         statement = sql.SQL(query).format(qualified(self._schema, "_topline_commands"))
         with translated():
             return self._connection.execute(statement, values).fetchall()

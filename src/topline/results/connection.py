@@ -3,15 +3,18 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg import errors, sql
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import TupleRow
 
+from topline.dsn import parse_dsn
 from topline.errors import ConfigError, ModelHalted, StateError, TransientError
+from topline.pgsilence import KEEPALIVES, PatientConnection, Session, end_session
 
-Connection = psycopg.Connection[TupleRow]
+Connection = PatientConnection[TupleRow]
 Cursor = psycopg.Cursor[TupleRow]
 T = TypeVar("T")
 
@@ -24,19 +27,36 @@ _SETTINGS = {
     "enable_memoize": "off",  # a stage's keys are distinct
     "tcp_user_timeout": "30s",
     "tcp_keepalives_idle": "10s",
+    "tcp_keepalives_interval": "5s",
+    "tcp_keepalives_count": "3",
 }
+_SET = "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS s (name, value)"
 
 
-def connect(dsn: str, purpose: str, **settings: str) -> Connection:
-    """An autocommit connection that shows as `topline PURPOSE`. TransientError when the server cannot be reached."""
+def connect(dsn: str, purpose: str, before: Session | None = None, **settings: str) -> Connection:
+    """An autocommit connection that shows as `topline PURPOSE`. TransientError when the server cannot be reached, or falls
+    silent. `before`: the session of the connection that this one follows, which is ended where it still goes on."""
     with translated():
-        connection = psycopg.connect(
-            dsn, autocommit=True, connect_timeout=10, application_name=f"topline {purpose}", client_encoding="UTF8"
+        connection: Connection = PatientConnection.connect(
+            with_keepalives(dsn),
+            autocommit=True,
+            connect_timeout=10,
+            application_name=f"topline {purpose}",
+            client_encoding="UTF8",
         )
         connection.prepare_threshold = None  # a plan made for an empty stage would be kept for a full one
-        for name, value in {**_SETTINGS, **settings}.items():
-            connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+        chosen = {**_SETTINGS, **settings}
+        connection.execute(_SET, (list(chosen), list(chosen.values())))
+        connection.identify()
+        if before is not None:
+            end_session(connection, before)
     return connection
+
+
+def with_keepalives(dsn: str) -> str:
+    """`dsn` with our limits for a network that is silent, where it names none."""
+    given: dict[str, Any] = {**KEEPALIVES, **parse_dsn(dsn)}
+    return make_conninfo(**given)
 
 
 def require_server(connection: Connection, schema: str) -> None:

@@ -4,10 +4,12 @@ import json
 import os
 import secrets
 import socket
+import threading
 from collections.abc import Mapping
 from datetime import datetime
 
 from topline.errors import FencedError, StateError
+from topline.pgsilence import Session
 from topline.faults import point
 from topline.results import registry
 from topline.results.connection import Connection, Cursor, halting, qualified, translated, with_retries
@@ -44,6 +46,8 @@ class Publisher:
         self._stale: set[str] = set()
         self._rows: dict[str, int] = {}
         self._connection: Connection | None = None
+        self._session: Session | None = None
+        self._given_up = threading.Event()
         self._shown = 0
 
     def open(self, models: Mapping[str, Model], *, epoch: int, published: Mapping[str, int], take_over: bool = False) -> Opened:
@@ -58,7 +62,7 @@ class Publisher:
         self._models = {name: model for name, model in models.items() if model.published}
         for model in self._models.values():
             require_names(model)
-        connection = self._connection = open_session(self._dsn, self._schema)
+        connection = self._open()
         writer = Writer(self._writer.engine, self._writer.state_id, epoch, self._writer.token, self._writer.holder)
         try:
             with translated(), connection.transaction(), connection.cursor() as cursor:
@@ -97,6 +101,10 @@ class Publisher:
             if self._connection is not None and self._connection.closed:
                 self._connection = None
 
+    def give_up(self) -> None:
+        """Wait for the server no longer: what is under way fails with TransientError. From any thread."""
+        self._given_up.set()
+
     def close(self) -> None:
         """Let go of the schema. May be called twice."""
         if self._connection is not None:
@@ -106,9 +114,20 @@ class Publisher:
     def _alive(self) -> Connection:
         """The connection, made anew after it was lost; the fence then sees whether the schema is still ours."""
         if self._connection is None:
-            connection = self._connection = open_session(self._dsn, self._schema)
-            self._prepare(connection)
+            connection = self._open()
+            try:
+                self._prepare(connection)
+            except BaseException:
+                self.close()  # one without stages is of no use
+                raise
+        assert self._connection is not None
         return self._connection
+
+    def _open(self) -> Connection:
+        connection = self._connection = open_session(self._dsn, self._schema, self._session)
+        self._session = connection.session
+        connection.given_up = self._given_up.is_set
+        return connection
 
     def _prepare(self, connection: Connection) -> None:
         prepare_stages(connection, self._models.values())

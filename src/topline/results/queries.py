@@ -11,7 +11,10 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool
 
 from topline.errors import StateError, TransientError
-from topline.results.connection import qualified, translated
+from topline.pgsilence import PatientConnection
+from topline.results.connection import qualified, translated, with_keepalives
+
+_SILENCE = 3.0  # seconds: who asks the API is told soon
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +59,12 @@ class Reader:
 
     def __init__(self, dsn: str, schema: str, *, connections: int = 8, wait: float = 3.0) -> None:
         self._schema = schema
-        self._pool: ConnectionPool[psycopg.Connection[DictRow]] = ConnectionPool(
-            dsn,
+        self._pool: ConnectionPool[PatientConnection[DictRow]] = ConnectionPool(
+            with_keepalives(dsn),
+            connection_class=PatientConnection[DictRow],
             kwargs={"autocommit": True, "row_factory": dict_row, "application_name": "topline reader", "connect_timeout": 5},
             configure=_configure,
+            reconnect_timeout=wait,
             min_size=1,
             max_size=connections,
             timeout=wait,
@@ -125,9 +130,10 @@ def _not_there(schema: str, model: str) -> str:
     return f"no {model} is published in the schema {schema!r}: `topline run` does, where the project has a model of that name"
 
 
-def _configure(connection: psycopg.Connection[DictRow]) -> None:
-    connection.execute("SET statement_timeout = '10s'")
-    connection.execute("SET TimeZone = 'UTC'")
+def _configure(connection: PatientConnection[DictRow]) -> None:
+    connection.silence = _SILENCE
+    connection.execute("SET statement_timeout = '10s'; SET TimeZone = 'UTC'")
+    connection.identify()
 
 
 _WITH_AS_OF = """

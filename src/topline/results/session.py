@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from psycopg import errors
 
 from topline.errors import StateError
+from topline.pgsilence import Session
 from topline.results import registry
 from topline.results.connection import Connection, connect, require_server, translated
 from topline.results.epoch import Model
@@ -14,9 +15,12 @@ from topline.results.tables import create_stage
 LOCK_WAIT = "5s"  # also how long a killed engine's server process may take to let go of the schema
 
 
-def open_session(dsn: str, schema: str) -> Connection:
-    """A connection that holds the schema's advisory lock. StateError when another engine holds it and does not let go."""
-    connection = connect(dsn, "publisher", lock_timeout=LOCK_WAIT)
+def open_session(dsn: str, schema: str, before: Session | None = None) -> Connection:
+    """A connection that holds the schema's advisory lock. StateError when another engine holds it and does not let go.
+
+    `before`: the session that we had, which may hold it still where it was cut off.
+    """
+    connection = connect(dsn, "publisher", before, lock_timeout=LOCK_WAIT)
     try:
         with translated():
             require_server(connection, schema)

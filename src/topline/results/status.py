@@ -70,7 +70,8 @@ class StatusWriter:
     ) -> None:
         """Engine and sources as they are now (a source that is not named is forgotten); dead letters new or changed."""
         if self._connection is None or self._connection.closed:
-            self._connection = connect(self._dsn, "status", lock_timeout="5s", synchronous_commit="off")
+            before = None if self._connection is None else self._connection.session
+            self._connection = connect(self._dsn, "status", before, lock_timeout="5s", synchronous_commit="off")
         with translated(), self._connection.transaction(), self._connection.cursor() as cursor:
             self._write_engine(cursor, engine)
             self._write_sources(cursor, sources)

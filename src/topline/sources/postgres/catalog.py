@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import psycopg
 from psycopg.rows import dict_row
 
+from topline.pgsilence import PatientConnection
 from topline.sources.postgres.shapes import Members, Shape, shape_of
 from topline.sources.postgres.tables import Target
 
-Connection = psycopg.Connection[dict[str, Any]]
+Connection = PatientConnection[dict[str, Any]]
 
 _SERVER = """
 SELECT current_setting('server_version_num')::int AS version, current_setting('wal_level') AS wal_level,
@@ -167,8 +167,12 @@ def shape_of_columns(target: Target, columns: Iterable[ColumnFacts]) -> Shape:
     return shape_of(target, ((column.name, column.oid, column.modifier) for column in known), bases)
 
 
-def connect(conninfo: str) -> Connection:
-    return psycopg.connect(conninfo, autocommit=True, row_factory=dict_row)
+def connect(conninfo: str, silence: float) -> Connection:
+    """`silence`: seconds after which a server that says nothing is asked, by another connection, whether it works for us."""
+    connection: Connection = PatientConnection.connect(conninfo, autocommit=True, row_factory=dict_row)
+    connection.silence = silence
+    connection.identify()
+    return connection
 
 
 def read(connection: Connection, targets: Iterable[Target], publication: str, slot: str) -> Catalog:

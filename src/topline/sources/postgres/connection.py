@@ -11,6 +11,7 @@ from psycopg.pq.abc import PGresult
 
 from topline.dsn import parse_dsn
 from topline.errors import ConfigError, SourceHalted, TransientError
+from topline.pgsilence import KEEPALIVES
 
 # The text of values: the decoder relies on it, so a user's own options do not change it.
 _FORMS = {
@@ -36,11 +37,10 @@ def session_conninfo(dsn: str, connect_timeout: int, **more: Any) -> str:
     except ConfigError as error:
         raise SourceHalted(str(error)) from None
     options = " ".join([_options(_PATIENCE), str(given.pop("options", "") or ""), _options(_FORMS)])
-    defaults = {
+    defaults: dict[str, Any] = {
         "connect_timeout": connect_timeout,
         "application_name": "topline",
-        "keepalives_idle": 30,
-        "keepalives_interval": 10,
+        **KEEPALIVES,
     }
     return make_conninfo(**{**defaults, **given, "client_encoding": "UTF8", "options": options, **more})
 

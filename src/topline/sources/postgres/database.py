@@ -9,6 +9,7 @@ import psycopg
 import pyarrow as pa
 
 from topline.errors import ConfigError, SourceHalted, ToplineError
+from topline.pgsilence import Session, end_session
 from topline.sources.base import Fault
 from topline.sources.postgres import catalog, faults, publication
 from topline.sources.postgres.binding import Binding
@@ -37,6 +38,7 @@ class Database:
         self._source, self._settings, self._targets, self._zone = source, settings, targets, zone
         self.publication = settings.publication or f"topline_{source}"
         self.slot = settings.slot or f"topline_{source}"
+        self.before: Session | None = None  # that of the last replication connection; it may hold the slot still
 
     @property
     def conninfo(self) -> str:
@@ -46,9 +48,14 @@ class Database:
     def replication_conninfo(self) -> str:
         return session_conninfo(self._settings.dsn, self._settings.connect_timeout, replication="database")
 
+    def connect(self) -> catalog.Connection:
+        return catalog.connect(self.conninfo, self._settings.silence)
+
     def prepare(self, done: set[str]) -> Found:
         """Publication made or brought up to date. `done`: tables already copied. SourceHalted with every fault."""
-        with translated(f"connecting to {self._source}"), catalog.connect(self.conninfo) as connection:
+        with translated(f"connecting to {self._source}"), self.connect() as connection:
+            if self.before is not None:
+                end_session(connection, self.before)
             found = self._settled(connection)
             present = {name for name, facts in found.tables.items() if facts}
             if problems := self._faults(found, set(self._targets) - (done & present)):
@@ -59,7 +66,7 @@ class Database:
     def check(self) -> list[Fault]:
         where = f"sources.{self._source}"
         try:
-            with catalog.connect(self.conninfo) as connection:
+            with self.connect() as connection:
                 return self._faults(self._read(connection), set(self._targets))
         except psycopg.Error as error:
             return [Fault(where, f"cannot connect: {message(error)}", "correct `dsn`, or start the server")]
@@ -69,9 +76,9 @@ class Database:
     def current(self, table: str) -> Iterator[pa.Table]:
         """`table` is the name without the source's. ConfigError when it is not declared."""
         name = self.declared(table)
-        with translated(f"connecting to {self._source}"), catalog.connect(self.conninfo) as connection:
+        with translated(f"connecting to {self._source}"), self.connect() as connection:
             bases = self._read(connection).bases
-        copier = Copier(self.conninfo, None, bases, self._zone)
+        copier = Copier(self.conninfo, None, bases, self._zone, self._settings.silence)
         try:
             yield from copier.chunks(self._targets[name], self._settings.copy_rows)
         finally:
@@ -81,7 +88,7 @@ class Database:
         names = ", ".join(f"{quote(name)}::text AS {quote(name)}" for name in columns)
         where = " AND ".join(f"{quote(name)}::text = %s" for name in binding.schema.key)
         query = f"SELECT {names} FROM {binding.target.quoted} WHERE {where}"
-        with translated("looking up an unchanged value"), catalog.connect(self.conninfo) as connection:
+        with translated("looking up an unchanged value"), self.connect() as connection:
             row = connection.execute(query.encode(), key).fetchone()
         return list(row.values()) if row else None
 

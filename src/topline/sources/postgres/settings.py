@@ -42,3 +42,9 @@ class Settings(Base):
     )
     copy_rows: int = Field(50_000, ge=1, description="Most rows in one part of a table's first copy.")
     connect_timeout: int = Field(10, ge=2, description="Seconds to wait for a connection.")
+    silence: float = Field(
+        60.0,
+        ge=1,
+        description="Seconds for which the server may say nothing, though it was asked; then the connection is taken for lost, "
+        "and made anew. Amid a copy, five times as long.",
+    )

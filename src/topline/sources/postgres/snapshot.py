@@ -1,6 +1,5 @@
 """Copies of tables: COPY under a snapshot, in the text that the stream has too, so that both decode to the same values."""
 
-import select
 from collections.abc import Iterator, Mapping
 from zoneinfo import ZoneInfo
 
@@ -14,18 +13,22 @@ from topline.sources.postgres.catalog import Connection, connect
 from topline.sources.postgres.connection import message, result_error, translated
 from topline.sources.postgres.tables import Target, quote
 from topline.sources.postgres.types import cast
+from topline.sources.postgres.waiting import has_come, run, silent
 
 _MOST_BYTES = 32 << 20
-_PATIENCE = 300.0  # seconds without a byte from the server
+_SLOWLY = 5
 
 
 class Copier:
     """One connection in one read-only transaction: every table is read as it was at the snapshot (or at the first query)."""
 
-    def __init__(self, conninfo: str, snapshot: str | None, bases: Mapping[int, int], zone: ZoneInfo) -> None:
-        self._bases, self._zone = bases, zone
+    def __init__(
+        self, conninfo: str, snapshot: str | None, bases: Mapping[int, int], zone: ZoneInfo, silence: float = 60.0
+    ) -> None:
+        """`silence`: seconds for which the server may say nothing; five times as long amid a copy."""
+        self._bases, self._zone, self._silence = bases, zone, silence
         with translated("connecting to copy"):
-            self._connection: Connection = connect(conninfo)
+            self._connection: Connection = connect(conninfo, silence)
             self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             if snapshot:
                 self._take(snapshot)
@@ -72,7 +75,7 @@ class Copier:
     def _copied(self, query: str) -> Iterator[memoryview]:
         """One line (a row) a message. The low-level interface: psycopg's own copy costs three times as much a row."""
         connection = self._connection.pgconn
-        result = connection.exec_(query.encode())
+        result = run(connection, query, _SLOWLY * self._silence)
         if result.status != ExecStatus.COPY_OUT:
             raise result_error(result)
         while True:
@@ -88,8 +91,8 @@ class Copier:
                 raise result_error(result)
 
     def _wait(self) -> None:
-        if not select.select([self._connection.pgconn.socket], [], [], _PATIENCE)[0]:
-            raise psycopg.OperationalError(f"no data for {_PATIENCE:.0f} s")
+        if not has_come(self._connection.pgconn, _SLOWLY * self._silence):
+            raise silent(_SLOWLY * self._silence)
         self._connection.pgconn.consume_input()
 
     def _table(self, target: Target, types: list[int], lines: list[memoryview]) -> pa.Table:

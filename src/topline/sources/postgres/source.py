@@ -52,7 +52,8 @@ class PostgresSource:
         self._start(found.catalog, memory, resume, set(found.added))
 
     def _start(self, found: Catalog, memory: Memory, resume: Resume, added: set[str]) -> None:
-        self._stream = Stream(self._database.replication_conninfo)
+        self._stream = Stream(self._database.replication_conninfo, self._settings.silence)
+        self._database.before = self._stream.session()
         opening = Opening(self.name, self._database.slot, self._targets, found, memory, resume)
         plan = opening.plan(self._stream.identify(), added)
         self._memory, self._partition = plan.memory, plan.partition
@@ -62,7 +63,7 @@ class PostgresSource:
         if plan.pending:
             slot = opening.make_slot(self._stream, plan)
             point("copy:slot-made")
-            copier = Copier(self._database.conninfo, slot.snapshot, found.bases, self._zone)
+            copier = Copier(self._database.conninfo, slot.snapshot, found.bases, self._zone, self._settings.silence)
             if plan.temporary:
                 self._stream.drop_slot(plan.temporary)
             self._base = opening.base(plan, slot)
@@ -93,7 +94,7 @@ class PostgresSource:
         self._decoder.copied = {name: self._memory.tables[name].lsn for name in self._targets}
         self._decoder.shapes = {name: self._memory.tables[name].shape for name in self._targets}
         names = (self._database.slot, self._database.publication)
-        self._watch = Watch(self._database.conninfo, *names, self._memory, self._settings.heartbeat, self._targets)
+        self._watch = Watch(self._database.connect, *names, self._memory, self._settings.heartbeat, self._targets)
         self._streaming = True
         stream.ask()
         return SourceBatch(self.name, memory=self._memory.dump(), copying=self._is_copying)

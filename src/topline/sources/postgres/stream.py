@@ -4,22 +4,23 @@ PostgreSQL's streaming replication protocol (its manual, chapters "Streaming Rep
 Replication Protocol") through `psycopg.pq`, whose use for this is not documented: tests/integration/postgres guards it.
 """
 
-import select
 import struct
 import time
 from dataclasses import dataclass
+from datetime import datetime
 
-from psycopg import OperationalError
+from psycopg import Connection
 from psycopg.errors import LockNotAvailable
-from psycopg.pq import ExecStatus, PGconn
-from psycopg.pq.abc import PGconn as Connected
-from psycopg.pq.abc import PGresult
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGconn, PGresult
 
 from topline.errors import TransientError
+from topline.pgsilence import SESSION, Session
 from topline.sources.postgres.connection import result_error, translated
 from topline.sources.postgres.lsn import format_lsn, parse_lsn
 from topline.sources.postgres.memory import Server
 from topline.sources.postgres.tables import quote
+from topline.sources.postgres.waiting import has_come, run, silent
 
 _KEEPALIVE = struct.Struct(">xQqB")
 _FEEDBACK = struct.Struct(">cQQQqB")
@@ -27,6 +28,7 @@ _PG_EPOCH = 946_684_800  # 2000-01-01 in Unix seconds: PostgreSQL counts time fr
 _KEEPALIVE_KIND, _COMMIT_KIND, _KIND_AT = ord("k"), ord("C"), 25
 _MOST_BYTES = 64 << 20
 _FEEDBACK_EVERY = 10.0
+_SLOWLY = 5  # so many times longer may a slot take, which waits for transactions that are open, and a copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +51,24 @@ class Collected:
 class Stream:
     """One replication connection. Errors: TransientError (lost), SourceHalted (slot or publication is not there)."""
 
-    def __init__(self, conninfo: str) -> None:
+    def __init__(self, conninfo: str, silence: float) -> None:
+        """`silence`: seconds for which a server that was asked may say nothing; after them the connection is taken for lost."""
         with translated("connecting for replication"):
-            self._connection: Connected = PGconn.connect(conninfo.encode())
-            if self._connection.status != 0:
-                raise OperationalError(self._connection.get_error_message())
+            self._session = Connection.connect(conninfo, autocommit=True)  # libpq's own way would stop every thread meanwhile
+        self._connection: PGconn = self._session.pgconn
+        self._silence = silence
+        self._asked: float | None = None  # when the server was asked for a word, and has said none since
         self._messages: list[memoryview] = []
         self._cut = 0  # messages up to the last Commit
         self._bytes = 0
         self._end: int | None = None
         self._confirmed = 0
         self._spoke = 0.0
+
+    def session(self) -> Session:
+        """Our process at the server."""
+        row = self._execute(SESSION)
+        return int(_text(row, 0)), datetime.fromisoformat(_text(row, 1))
 
     def identify(self) -> Server:
         row = self._execute("IDENTIFY_SYSTEM")
@@ -71,7 +80,7 @@ class Stream:
         command = f"CREATE_REPLICATION_SLOT {quote(name)} {kind} pgoutput (SNAPSHOT 'export')"
         with translated(f"making the slot {name}"):
             try:
-                row = self._run(command)
+                row = self._run(command, _SLOWLY * self._silence)
             except LockNotAvailable:
                 raise TransientError(
                     f"the slot {name} waits for transactions that were open before it: see xact_start in pg_stat_activity"
@@ -106,6 +115,7 @@ class Stream:
                 end, self._end = self._end, None
                 return Collected([], complete=True, end=end)
             if not self._wait(deadline - time.monotonic()):
+                self._require_word()
                 return None
 
     def ask(self) -> None:
@@ -119,7 +129,7 @@ class Stream:
             self._feedback()
 
     def close(self) -> None:
-        self._connection.finish()
+        self._session.close()
 
     def _drain(self, most: int) -> None:
         """Everything that the connection holds, until `most` messages. The hot loop: a few operations a message."""
@@ -142,15 +152,23 @@ class Stream:
 
     def _fill(self) -> bool:
         """Read from the socket what is there; False when nothing is."""
-        if not select.select([self._connection.socket], [], [], 0)[0]:
+        if not has_come(self._connection, 0):
             return False
         self._connection.consume_input()
+        self._asked = None
         return True
 
     def _wait(self, seconds: float) -> bool:
         if time.monotonic() - self._spoke > _FEEDBACK_EVERY:
             self._feedback()
-        return bool(seconds > 0 and select.select([self._connection.socket], [], [], seconds)[0])
+        return seconds > 0 and has_come(self._connection, seconds)
+
+    def _require_word(self) -> None:
+        """TransientError where the server was asked long ago. What it says while nobody reads here waits, and counts."""
+        if self._asked is None or time.monotonic() - self._asked < self._silence or has_come(self._connection, 0):
+            return
+        with translated("reading the replication stream"):
+            raise silent(self._silence)
 
     def _take(self) -> Collected:
         complete = self._cut > 0
@@ -168,6 +186,8 @@ class Stream:
 
     def _feedback(self, reply: bool = False) -> None:
         self._spoke = time.monotonic()
+        if reply and self._asked is None:
+            self._asked = self._spoke
         micros = int((time.time() - _PG_EPOCH) * 1_000_000)
         with translated("confirming to the server"):
             lsn = self._confirmed
@@ -182,10 +202,10 @@ class Stream:
 
     def _execute(self, command: str) -> PGresult:
         with translated(command.split(" (")[0]):
-            return self._run(command)
+            return self._run(command, self._silence)
 
-    def _run(self, command: str) -> PGresult:
-        result = self._connection.exec_(command.encode())
+    def _run(self, command: str, silence: float) -> PGresult:
+        result = run(self._connection, command, silence)
         if result.status not in (ExecStatus.TUPLES_OK, ExecStatus.COMMAND_OK, ExecStatus.COPY_BOTH):
             raise result_error(result)
         return result

@@ -1,7 +1,7 @@
 """The heartbeat: looks at slot and publication beside the stream, and lets an idle slot go on."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import psycopg
 
@@ -19,9 +19,15 @@ class Watch:
     """`due` every `heartbeat` seconds. A lost slot halts; a table that left the publication or was rewritten opens all anew."""
 
     def __init__(
-        self, conninfo: str, slot: str, publication: str, memory: Memory, heartbeat: float, targets: Mapping[str, Target]
+        self,
+        connect: Callable[[], catalog.Connection],
+        slot: str,
+        publication: str,
+        memory: Memory,
+        heartbeat: float,
+        targets: Mapping[str, Target],
     ) -> None:
-        self._conninfo, self._slot, self._publication, self._heartbeat = conninfo, slot, publication, heartbeat
+        self._connect, self._slot, self._publication, self._heartbeat = connect, slot, publication, heartbeat
         self._targets, self._tables = targets, memory.tables
         self._oids = {copied.oid: name for name, copied in memory.tables.items() if copied.done}
         self._looked = self._advanced = time.monotonic()
@@ -45,7 +51,7 @@ class Watch:
         self._looked = time.monotonic()
         with translated("looking at the replication slot"):
             if self._connection is None:
-                self._connection = catalog.connect(self._conninfo)
+                self._connection = self._connect()
             self._check(catalog.read_slot(self._connection, self._slot))
             self._check_tables(catalog.read_publication(self._connection, self._publication))
             for name, target in self._targets.items():
