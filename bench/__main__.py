@@ -1,51 +1,72 @@
-"""Every benchmark, small, and one table of what they print: `python -m bench [NAME ...]`. Sizes: below."""
+"""Runs benchmarks, each in a process of its own; prints one table, keeps the results and writes docs/benchmarks.md.
 
-import resource
+`python -m bench [--scale small|full] [--resume] [NAME ...]`
+"""
+
+import argparse
 import subprocess
 import sys
-import time
 
-SMALL: dict[str, tuple[str, ...]] = {
-    "files": ("100000",),
-    "many_files": ("2000",),
-    "capture": ("100000",),
-    "dataflow": ("0.2",),
-    "shipped": ("100000",),
-    "log": ("--rows", "500000"),
-    "push": ("50000",),
-    "publish": ("--rows", "100000", "--repeat", "2"),
-    "freshness": (),
-    "api": (),
-    "end_to_end": ("100000",),
-    "tpch": ("0.01",),
-}
+from rich.console import Console
+from rich.table import Table
+
+from bench.figures import COLUMNS, NAMES, Result, kept, rows
+from bench.machine import code
+from bench.page import PAGE, render
+
+LIMIT = {"small": 600, "full": 3 * 3600}
+"""Seconds after which a benchmark is given up."""
 
 
-def main(names: list[str]) -> int:
-    """0 where all ran. A line that a benchmark prints stands under its name, its wall and CPU-seconds behind the name."""
-    unknown = sorted(set(names) - set(SMALL))
+def main(arguments: list[str]) -> int:
+    wish = _parser().parse_args(arguments)
+    unknown = sorted(set(wish.names) - set(NAMES))
     if unknown:
-        print(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(SMALL)}", file=sys.stderr)
+        print(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(NAMES)}", file=sys.stderr)
         return 2
-    return max(run(name) for name in names or SMALL)
+    names = [name for name in NAMES if name in wish.names or not wish.names]
+    failed = [name for name in names if not (wish.resume and done(name, wish.scale)) and not run(name, wish.scale)]
+    results = [found for name in names if name not in failed and (found := kept(name))]
+    show(results)
+    PAGE.write_text(render(NAMES))
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
 
 
-def run(name: str) -> int:
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", f"bench.{name}", *SMALL[name]],
-        capture_output=True,
-        text=True,
-        check=False,
-        stdin=subprocess.DEVNULL,
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(f"== {name} ({' '.join(SMALL[name]) or 'as it is'}): {time.monotonic() - start:.0f} s, {cpu:.0f} CPU-s")
-    print("\n".join(f"   {line}" for line in done.stdout.splitlines()), flush=True)
-    if done.returncode:
-        print(f"   failed with {done.returncode}: {done.stderr[-2000:]}", file=sys.stderr)
-    return min(done.returncode, 1) if done.returncode >= 0 else 1
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"benchmarks to run: {', '.join(NAMES)} (default: all)")
+    parser.add_argument("--scale", choices=sorted(LIMIT), default="small", help="small: a quarter of an hour; full: hours")
+    parser.add_argument("--resume", action="store_true", help="leave out what was measured with this code at this scale")
+    return parser
+
+
+def done(name: str, scale: str) -> bool:
+    """It was measured, at this scale, with the code as it is."""
+    found, now = kept(name), code()
+    return found is not None and bool(now) and (found.scale, found.code) == (scale, now)
+
+
+def run(name: str, scale: str) -> bool:
+    """In a process of its own, so that none inherits another's memory or threads; its messages go to the terminal."""
+    print(f"== {name} ({scale})", file=sys.stderr, flush=True)
+    command = [sys.executable, "-W", "ignore:Arrow output", "-m", "bench.one", name, scale]
+    try:
+        return subprocess.run(command, stdin=subprocess.DEVNULL, timeout=LIMIT[scale], check=False).returncode == 0
+    except subprocess.TimeoutExpired:
+        print(f"   given up after {LIMIT[scale]} s", file=sys.stderr)
+        return False
+
+
+def show(results: list[Result]) -> None:
+    """All figures in one table."""
+    table = Table(*COLUMNS, title="Topline's benchmarks")
+    for result in results:
+        table.add_section()
+        for row in rows(result.figures):
+            table.add_row(*row)
+    Console(width=None if sys.stdout.isatty() else 180).print(table)
 
 
 if __name__ == "__main__":
