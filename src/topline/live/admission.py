@@ -1,46 +1,114 @@
 """What of a source's batch is new: replayed prefixes are dropped here, before anything is applied."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import groupby
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from topline.changes import Part, Position, SchemaChange, SourceBatch, Sweep, TableChanges
+from topline.live.transaction import Transaction
 
 _JOINED = 100_000  # rows: joining is for many small parts
+_AT_ONCE_BYTES = 64 << 20  # what is larger is folded in parts, however few its rows are
+
+
+@dataclass(frozen=True, slots=True)
+class Large:
+    """A whole transaction that is too large for one batch. The last of `batches` is complete, and has all its positions."""
+
+    source: str
+    batches: Iterator[SourceBatch]
 
 
 class Admission:
-    """Holds where each partition stands. A transaction that comes in parts is kept until its last part is there."""
+    """Holds where each partition stands. A transaction that comes in parts is kept until its last part is there.
 
-    def __init__(self, positions: Mapping[str, Mapping[str, Position]]) -> None:
+    `most`: rows of a transaction that is folded at once; `folder`: where parts wait (None: the system's temporary folder).
+    """
+
+    def __init__(
+        self, positions: Mapping[str, Mapping[str, Position]], most: int = _JOINED, folder: Path | None = None
+    ) -> None:
         self._positions = {source: dict(partitions) for source, partitions in positions.items()}
-        self._open: dict[str, list[SourceBatch]] = {}
+        self._open: dict[str, Transaction] = {}
+        self._most, self._folder = most, folder
+        self._large: Large | None = None
 
     def admit(self, batch: SourceBatch) -> SourceBatch | None:
-        """The new part of `batch`, merged with its transaction's earlier parts; None while its transaction is open.
+        """The new part of `batch`, with its transaction's earlier parts; None while its transaction is open, and where it is
+        a large one: `take_large` gives that, once it is whole. Nothing else may be admitted before.
 
         Parts from before the source was opened again are dropped: the whole transaction comes again.
         """
-        earlier = [part for part in self._open.pop(batch.source, []) if part.opening == batch.opening]
+        transaction = self._transaction_of(batch)
+        if transaction is None:
+            return self._new(batch)
+        transaction.add(batch)
         if not batch.complete:
-            self._open[batch.source] = [*earlier, batch]
+            self._open[batch.source] = transaction
             return None
-        whole = _merge([*earlier, batch]) if earlier else batch
-        stands = self._positions.setdefault(batch.source, {})
-        parts = tuple(part for part in (_fresh(part, stands) for part in whole.parts) if part is not None)
-        letters = tuple(letter for letter in whole.dead_letters if _is_new(letter.partition, letter.position, stands))
-        ahead = {name: at for name, at in whole.positions.items() if _is_new(name, at, stands)}
-        memory = {} if whole.positions and not ahead else whole.memory  # a replay must not bring old memory back
-        stands.update(ahead)
-        return replace(whole, parts=parts, dead_letters=letters, positions=ahead, memory=memory)
+        if transaction.rows > self._most or transaction.size > _AT_ONCE_BYTES:
+            return self._hold_large(batch.source, transaction)
+        whole = _merge(list(transaction.parts()))
+        transaction.close()
+        return self._new(whole)
+
+    def _transaction_of(self, batch: SourceBatch) -> Transaction | None:
+        """The transaction that `batch` is a part of; None where it is one by itself."""
+        begun = self._open.pop(batch.source, None)
+        if begun is not None and begun.opening == batch.opening:
+            return begun
+        if begun is not None:
+            begun.close()
+        return None if batch.complete else Transaction(self._folder, batch.opening)
+
+    def _new(self, whole: SourceBatch) -> SourceBatch:
+        stands = self._positions.setdefault(whole.source, {})
+        fresh = _without_replayed(whole, stands)
+        stands.update(fresh.positions)
+        return fresh
+
+    def take_large(self) -> Large | None:
+        large, self._large = self._large, None
+        return large
+
+    def _hold_large(self, source: str, transaction: Transaction) -> SourceBatch | None:
+        """Of a transaction that is a replay, nothing."""
+        last = _merge(transaction.heads)
+        stands = dict(self._positions.get(source, {}))
+        admitted = self._new(last)
+        if last.positions and not admitted.positions:
+            transaction.close()
+            return admitted
+        self._large = Large(source, _in_parts(transaction, stands, admitted))
+        return None
 
     def forget(self, source: str, positions: Mapping[str, Position]) -> None:
         """Nothing of `source` was taken after `positions`."""
         self._positions[source] = dict(positions)
-        self._open.pop(source, None)
+        if (begun := self._open.pop(source, None)) is not None:
+            begun.close()
+
+
+def _in_parts(transaction: Transaction, stands: Mapping[str, Position], last: SourceBatch) -> Iterator[SourceBatch]:
+    """Its own position goes last, with `last`: of a transaction that is cut off, all comes again."""
+    for part in transaction.parts():
+        fresh = _without_replayed(part, stands)
+        whole = last if part.complete else replace(part, positions={}, memory={}, time=None)
+        yield replace(whole, parts=fresh.parts, dead_letters=fresh.dead_letters)
+    transaction.close()
+
+
+def _without_replayed(batch: SourceBatch, stands: Mapping[str, Position]) -> SourceBatch:
+    """What is new in `batch`; a replay must not bring old memory back."""
+    parts = tuple(part for part in (_fresh(part, stands) for part in batch.parts) if part is not None)
+    letters = tuple(letter for letter in batch.dead_letters if _is_new(letter.partition, letter.position, stands))
+    ahead = {name: at for name, at in batch.positions.items() if _is_new(name, at, stands)}
+    memory = {} if batch.positions and not ahead else batch.memory
+    return replace(batch, parts=parts, dead_letters=letters, positions=ahead, memory=memory)
 
 
 def _merge(batches: list[SourceBatch]) -> SourceBatch:

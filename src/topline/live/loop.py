@@ -2,14 +2,15 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from pathlib import Path
 
 from topline.changes import Position, SchemaChange, SourceBatch, Sweep, TableChanges
 from topline.errors import SourceHalted
 from topline.faults import point
-from topline.live.admission import Admission, joined
+from topline.live.admission import Admission, Large, joined
 from topline.live.checkpoint import Checkpoints
 from topline.live.dataflow import Applied, Dataflow
 from topline.live.holds import Holds, fits
@@ -57,6 +58,16 @@ class Machinery:
     checkpoints: Checkpoints
     batch_rows: int
     publish_interval: float
+    state_dir: Path
+    rebuild: Callable[[], Dataflow]
+
+    def start_anew(self) -> None:
+        """The state as the log has it, without a transaction that is half in."""
+        self.log.discard_unfinished()
+        self.dataflow.close()
+        self.dataflow = self.rebuild()
+        self.publication.follow(self.dataflow)
+        self.checkpoints.follow(self.dataflow)
 
 
 @dataclass
@@ -84,7 +95,10 @@ class Engine:
         self.source_times: dict[str, datetime] = dict(machinery.log.source_times())
         self.resyncs: set[str] = set()  # tables that must be read anew; carried out between two turns
         self._positions: Positions = machinery.log.positions()
-        self._admission = Admission(self._positions)
+        self._admission = Admission(self._positions, machinery.batch_rows, machinery.state_dir)
+        self._large: Large | None = None
+        self._stop: Callable[[], bool] = _never
+        self._cut_off = False  # amid a large transaction: the state is of no epoch
         self._marks = Marks(machinery.log)
         holds.copying |= self._marks.copying
         self._marks.add_stale(machinery.dataflow.halted)
@@ -93,12 +107,15 @@ class Engine:
 
     def run(self, stop: Callable[[], bool], each_turn: Callable[[], None], *, until_idle: bool = False) -> None:
         """Turn until `stop()`; with `until_idle` until all that the sources held at the start is folded. Then drain."""
+        self._stop = stop
         self.machinery.readers.start()
         each_turn()
         while not stop() and not (until_idle and self.machinery.readers.reached_end):
             self.turn(timeout=_IDLE if self.caught_up() else _BUSY)
             each_turn()
         self.machinery.readers.stop()
+        if self._cut_off:
+            return
         self._drain(stop if until_idle else _after(_PATIENCE))
         self.machinery.checkpoints.save()
 
@@ -108,9 +125,14 @@ class Engine:
         if batches:
             point("engine:taken")
             self._fold_bearable(batches)
+        large, self._large = self._large, None
+        if large is not None:
+            self._fold_large(large)
+        if self._cut_off:
+            return True
         self._publish(backlog=self.machinery.readers.queued_rows >= self.machinery.batch_rows // 10)
         self.machinery.checkpoints.after_turn()
-        return bool(batches)
+        return bool(batches or large)
 
     def caught_up(self) -> bool:
         """Everything that may be published is."""
@@ -138,10 +160,44 @@ class Engine:
                 self.fold(batches)
                 return
             except _Refused as refused:
-                for source, reason in refused.reasons.items():
-                    self.machinery.readers[source].refuse(reason)
-                    self._admission.forget(source, self._positions.get(source, {}))
+                self._refuse(refused)
                 batches = [batch for batch in batches if batch.source not in refused.reasons]
+
+    def _fold_large(self, large: Large) -> None:
+        """Part by part, so that memory stays bounded: each is an epoch that nobody sees, until the last completes them.
+
+        What goes wrong amid them is undone: the state is made anew from the log, which forgets the parts. So it is where a
+        model halted, for what it met may have stood amid the transaction only.
+        """
+        held = dict(self.holds.models)
+        try:
+            for batch in large.batches:
+                if self._stop():
+                    self._cut_off = True
+                    return
+                self.fold([batch])
+        except _Refused as refused:
+            self._refuse(refused)
+            self._start_anew(held)
+        else:
+            if self.holds.models != held:
+                self._start_anew(held)
+
+    def _start_anew(self, held: dict[str, str]) -> None:
+        """`held`: the models that stood still before. What a model that goes on again missed, it is published whole for."""
+        self.machinery.start_anew()
+        halted, self.holds.models = set(self.holds.models), held
+        self.holds.halt(self.machinery.dataflow.halted)
+        for model in halted - set(self.holds.models):
+            if self.machinery.plan.models[model].published:
+                self.machinery.publication.note_whole(model)
+
+    def _refuse(self, refused: "_Refused") -> None:
+        for source, reason in refused.reasons.items():
+            self.machinery.readers[source].refuse(reason)
+            self._admission.forget(source, self._positions.get(source, {}))
+        if self._large is not None and self._large.source in refused.reasons:
+            self._large = None
 
     def fold(self, batches: list[SourceBatch], letters: Mapping[int, LetterState] | None = None) -> None:
         """Make a batch durable. The order is what exactness rests on:
@@ -159,14 +215,15 @@ class Engine:
         point("engine:folded")
         self._marks.add_stale(applied.halted)
         self._marks.begin_copies(batches)
-        self._note_times(batches)
+        self.source_times |= {batch.source: batch.time for batch in batches if batch.time is not None}
         entry = self._entry(batches, applied, sorted_out)
         self.machinery.log.append(replace(entry, letters=letters or {}))
         point("engine:logged")
         self._marks.end_copies(batches)
         for batch in batches:
             self._positions.setdefault(batch.source, {}).update(batch.positions)
-            self.machinery.readers.acknowledge(batch.source, batch.positions)
+            if batch.complete:
+                self.machinery.readers.acknowledge(batch.source, batch.positions)
         self._after(batches, applied)
 
     def _apply(self, batches: list[SourceBatch]) -> tuple[Applied, "_SortedOut"]:
@@ -176,34 +233,26 @@ class Engine:
             return self.machinery.dataflow.apply(sorted_out.folded), sorted_out
         except SourceHalted as error:
             self.holds.tables, self.holds.copying = held, copying
-            raise _Refused(self._culprits(sorted_out) or dict.fromkeys({b.source for b in batches}, str(error))) from error
-
-    def _culprits(self, sorted_out: "_SortedOut") -> dict[str, str]:
-        """The sources, each with its reason, whose parts cannot be taken."""
-        reasons: dict[str, str] = {}
-        for source in {part.table.partition(".")[0] for part in sorted_out.folded}:
-            try:
-                self.machinery.dataflow.check([p for p in sorted_out.folded if p.table.partition(".")[0] == source])
-            except SourceHalted as error:
-                reasons[source] = str(error)
-        return reasons
+            culprits = _culprits(self.machinery.dataflow, sorted_out.folded)
+            raise _Refused(culprits or dict.fromkeys({b.source for b in batches}, str(error))) from error
 
     def _collect(self, timeout: float) -> list[SourceBatch]:
         """What waits in the queues: one change at once when there is no more, up to `batch_rows` when there is."""
         admitted: list[SourceBatch] = []
         rows = 0
         wait = timeout
-        while rows < self.machinery.batch_rows:
+        while rows < self.machinery.batch_rows and self._large is None:
             batch = self.machinery.readers.get(wait)
             if batch is None:
                 break
             wait = 0.0
+            rows += len(batch)
             new = self._admission.admit(batch)
-            if new is None:
-                self.machinery.readers.acknowledge(batch.source, {})
-            else:
+            self._large = self._admission.take_large()
+            if new is not None:
                 admitted.append(new)
-                rows += len(new)
+            elif self._large is None:
+                self.machinery.readers.acknowledge(batch.source, {})
         return admitted
 
     def _sort_out(self, batches: list[SourceBatch]) -> "_SortedOut":
@@ -212,7 +261,7 @@ class Engine:
             (self.holds.copying.add if batch.copying else self.holds.copying.discard)(batch.source)
             for part in batch.parts:
                 if isinstance(part, SchemaChange):
-                    self._change_schema(part, sorted_out)
+                    self._change_schema(part, sorted_out, whole=batch.complete)
                 elif part.table not in self.machinery.plan.tables:
                     continue
                 elif self.holds.is_held(part.table):
@@ -222,13 +271,13 @@ class Engine:
         sorted_out.folded = joined(sorted_out.folded)
         return sorted_out
 
-    def _change_schema(self, change: SchemaChange, sorted_out: "_SortedOut") -> None:
+    def _change_schema(self, change: SchemaChange, sorted_out: "_SortedOut", *, whole: bool) -> None:
         """A table that models can no longer bear is held. One that they can bear again brings what was kept of it, or is
-        read anew where what was kept lacks a column: what stood there, nobody told."""
+        read anew: where what was kept lacks a column (what stood there, nobody told), and amid a large transaction."""
         log, table = self.machinery.log, change.table
         if self.holds.change(change):
             kept = [*log.held(table), *(part for part in sorted_out.kept if part.table == table)]
-            if not fits(self.machinery.plan.tables[table], kept):
+            if not whole or not fits(self.machinery.plan.tables[table], kept):
                 self.holds.tables[table] = f"table {table} is as the models want it again, and is read anew"
                 self.resyncs.add(table)
                 return
@@ -253,12 +302,8 @@ class Engine:
             source_times={b.source: self.source_times[b.source] for b in batches if b.source in self.source_times},
             held=frozenset(part.table for part in sorted_out.kept),
             released=frozenset(sorted_out.released),
+            complete=all(batch.complete for batch in batches),
         )
-
-    def _note_times(self, batches: list[SourceBatch]) -> None:
-        for batch in batches:
-            if batch.time is not None:
-                self.source_times[batch.source] = batch.time
 
     def _after(self, batches: list[SourceBatch], applied: Applied) -> None:
         self.counts.batches += 1
@@ -290,6 +335,21 @@ class Engine:
         self.machinery.log.mark_published(epoch, models)
         point("publish:noted")
         self._marks.drop_stale(models)
+
+
+def _culprits(dataflow: Dataflow, parts: Sequence[TableChanges | Sweep]) -> dict[str, str]:
+    """The sources, each with its reason, whose parts cannot be taken."""
+    reasons: dict[str, str] = {}
+    for source in {part.table.partition(".")[0] for part in parts}:
+        try:
+            dataflow.check([part for part in parts if part.table.partition(".")[0] == source])
+        except SourceHalted as error:
+            reasons[source] = str(error)
+    return reasons
+
+
+def _never() -> bool:
+    return False
 
 
 def _after(seconds: float) -> Callable[[], bool]:

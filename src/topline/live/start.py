@@ -124,11 +124,11 @@ def started(
         )
         stack.callback(publisher.close)
         dataflow = _state(project, plan, log, on_rebuild or _unwatched)
-        stack.callback(dataflow.close)
         sources = build(project, plan.tables, embedded=real.embedded)
         publication = Publication(publisher, dataflow, plan.models)
         _note_unpublished(plan, log, publisher, publication, take_over)
         engine = _engine(project, plan, log, dataflow, publication, sources)
+        stack.callback(lambda: engine.machinery.dataflow.close())
         stack.callback(engine.machinery.publication.close)
         stack.callback(engine.machinery.readers.stop)
         yield Started(project, plan, engine, {source.name: source for source in sources}, real, results_dsn)
@@ -145,7 +145,12 @@ def _engine(
     holds.halt(dataflow.halted)
     declare_tables(plan, log, holds)
     interval = settings.publish_interval_ms / 1000
-    return Engine(Machinery(plan, log, dataflow, readers, publication, checkpoints, rows, interval), holds)
+    state_dir = project.state_dir
+
+    def anew() -> Dataflow:
+        return rebuild(plan, log, _unwatched)
+
+    return Engine(Machinery(plan, log, dataflow, readers, publication, checkpoints, rows, interval, state_dir, anew), holds)
 
 
 def _unwatched(_table: str, _rows: int) -> None:
