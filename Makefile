@@ -1,8 +1,10 @@
 # make demo [DURATION=30s]   the whole on this machine, rankings live in the terminal
 # make test                  the tests (minutes)
 # make test-long             those that take longer: larger data, more kills, more histories
+# make soak [N=10000] [MINUTES=..] [SEED=..] [WHAT=histories|resources]
+#                            histories until N are done or the time is over; a failure prints the line that replays it
 # make setup-dbt             .venv-dbt, in which the tests run dbt (make test does it by itself)
-.PHONY: help setup setup-dbt demo test test-long lint format lock bench
+.PHONY: help setup setup-dbt demo test test-long soak lint format lock bench
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -25,6 +27,9 @@ test-long: setup-dbt
 # make mutants [MUTANTS=300]  changes the live engine in so many places, one at a time, and asks whether a test notices (hours)
 mutants: setup
 	.venv/bin/python -m tests.mutation $(if $(MUTANTS),--mutants $(MUTANTS))
+
+soak: setup
+	.venv/bin/python -m tests.soak $(or $(WHAT),histories) $(if $(N),--count $(N)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 lint: setup
 	.venv/bin/ruff check .

@@ -1,14 +1,13 @@
 """One (project, history): after every batch what is live equals what the second engines compute from the tables."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tests.exact.engines import DuckTruth, LiteTruth, Rows, difference, plain
+from tests.exact.engines import DuckTruth, Rows, difference, plain
 from tests.exact.history import History, Truth
-from tests.exact.models import Project
 from tests.exact.pipe import Pipe
-from tests.exact.tables import TableSpec
+from tests.exact.tables import Row, TableSpec
 from topline.models.plan import ProjectPlan
 
 
@@ -30,24 +29,25 @@ class Done:
     kinds: Counter[str] = field(default_factory=Counter)
 
 
-def check(plan: ProjectPlan, tables: Mapping[str, TableSpec], history: History, project: Project | None = None) -> Done:
-    """WrongError where live results, the replica or the tables differ. `project`: where there is SQL for SQLite, too."""
+Recomputed = Callable[[Mapping[str, Sequence[Row]]], Mapping[str, Rows]]
+
+
+def check(plan: ProjectPlan, tables: Mapping[str, TableSpec], history: History, again: Recomputed) -> Done:
+    """WrongError where live results, the replica or the tables differ from what DuckDB makes of the SQL, or that from what
+    `again`, another engine, makes of the tables' rows: some models, or all."""
     truth, duck = Truth(tables), DuckTruth(plan)
-    lite = LiteTruth(project, plan.tables) if project else None
     done = Done(pairs=sum(model.published for model in plan.models.values()))
     with Pipe(plan) as pipe:
         for number, batch in enumerate(history):
             applied = pipe.feed(truth.batches(batch))
             _same(number, "halted", {name: Counter([(why,)]) for name, why in applied.halted.items()}, {})
             expected = duck.rows({name: table for name, table in truth.arrow().items() if name in plan.tables})
-            if lite:
-                _same(number, "DuckDB and SQLite differ", expected, lite.rows(truth.rows()))
+            other = again(truth.rows())
+            _same(number, "DuckDB and the other engine differ", {name: expected[name] for name in other}, other)
             look(number, pipe, truth, expected)
             done.batches += 1
             done.rows += sum(rows.total() for rows in expected.values())
     duck.close()
-    if lite:
-        lite.close()
     done.kinds = truth.kinds
     return done
 

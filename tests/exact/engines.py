@@ -99,9 +99,6 @@ class LiteTruth:
                 found[model.name] = Counter(self._connection.execute(f"SELECT * FROM {quoted(model.name)}").fetchall())
         return found
 
-    def close(self) -> None:
-        self._connection.close()
-
 
 def try_decimal(text: str | None) -> int | None:
     """What the shared macro says, in units of 10^-4: rounded once, half away from zero; NULL for what is no DECIMAL(18,4)."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from tests.exact.checking import Done, WrongError, check
+from tests.exact.engines import LiteTruth
 from tests.exact.history import Histories, History
 from tests.exact.models import Project, project
 from tests.exact.shrink import shrunk
@@ -53,7 +54,7 @@ class FailedError(AssertionError):
 
 def _fails(made: Project, plan: ProjectPlan, tables: Mapping[str, TableSpec], history: History, error: BaseException) -> bool:
     try:
-        check(plan, tables, history, made)
+        check(plan, tables, history, LiteTruth(made, plan.tables).rows)
     except Exception as found:  # noqa: BLE001 - whatever it was, it is to be the same
         return type(found) is type(error)
     return False
@@ -61,7 +62,7 @@ def _fails(made: Project, plan: ProjectPlan, tables: Mapping[str, TableSpec], hi
 
 def _said(made: Project, plan: ProjectPlan, tables: Mapping[str, TableSpec], history: History) -> str:
     try:
-        check(plan, tables, history, made)
+        check(plan, tables, history, LiteTruth(made, plan.tables).rows)
     except Exception as found:  # noqa: BLE001 - it is only told
         return f"{type(found).__name__}: {found}"
     return "it does not fail again"
@@ -77,6 +78,6 @@ def live_through(seed: int, totals: Totals) -> None:
     plan = made.plan()
     for history in histories_of(seed, made):
         try:
-            totals.add(check(plan, made.tables, history, made))
+            totals.add(check(plan, made.tables, history, LiteTruth(made, plan.tables).rows))
         except Exception as error:
             raise FailedError(seed, made, history, error) from error

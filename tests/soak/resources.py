@@ -2,8 +2,10 @@
 
     python -m tests.soak.resources [--seconds 1200] [--seed 7]
 
-The same number of sales is changed all the time, from bounded vocabularies, so that whatever grows is a leak. In the first half
-the engine is also killed and restarted; in the second, which is judged, one process lives through all other faults.
+The same number of sales is changed all the time, from bounded vocabularies, so that whatever grows is a leak. In the first
+quarter the engine is also killed and restarted; the process of the last start then lives through all other faults. Its files
+and its memory take the second quarter to reach the size that they keep (write-ahead files, free pages, buffers), and the second
+half is judged: no measure may gain more than the live rows did, beyond its bound.
 """
 
 import argparse
@@ -44,8 +46,8 @@ BOUNDS = {
     "threads": Bound(0.0, 2),
     "log": Bound(0.15, 2 * MEGABYTE),
     "checkpoint": Bound(0.10, 1 * MEGABYTE),
-    "inbox": Bound(0.20, 1 * MEGABYTE),
-    "spill": Bound(0.0, 0),
+    "inbox": Bound(0.0, 4.2 * MEGABYTE),  # SQLite begins its write-ahead file anew after 1,000 pages
+    "spill": Bound(0.0, 0.1 * MEGABYTE),
     "slot lag": Bound(0.0, 2 * MEGABYTE),
     "slot keeps": Bound(0.0, 48 * MEGABYTE),
     "results": Bound(0.15, 2 * MEGABYTE),
@@ -135,7 +137,7 @@ class Soak:
     # faults
 
     def _fault(self) -> None:
-        early = time.monotonic() - self._began < self.seconds / 2 - 10
+        early = time.monotonic() - self._began < self.seconds / 4
         kinds = [self._cut_connections, self._drop_bad_file, self._bad_push, self._till_down, self._touch_files]
         step = self.random.choice([*kinds, *([self._kill, self._restart] if early else [])])
         step()
