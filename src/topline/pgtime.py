@@ -57,7 +57,9 @@ def read_plain(texts: pa.Array, declared: Type) -> pa.Array:
 
 def are_plain(values: pa.Array) -> bool:
     """True where Arrow's own text of each date or time is PostgreSQL's too."""
-    return not pc.any(pc.invert(_plain(values))).as_py()
+    first, last = _plain_units(values.type)
+    bounds = pc.min_max(values.view(_units(values.type)))
+    return bounds["min"].as_py() is None or (first <= bounds["min"].as_py() and bounds["max"].as_py() <= last)
 
 
 def write_times(values: pa.Array) -> pa.StringArray:
@@ -83,9 +85,13 @@ def _units(kind: pa.DataType) -> pa.DataType:
 
 def _plain(values: pa.Array) -> pa.BooleanArray:
     """Where a value lies in the years 1 to 9999."""
-    first, last = (_FIRST, _LAST) if pa.types.is_date32(values.type) else (_FIRST * _DAY, (_LAST + 1) * _DAY - 1)
+    first, last = _plain_units(values.type)
     units = values.view(_units(values.type))
     return pc.and_(pc.greater_equal(units, first), pc.less_equal(units, last))
+
+
+def _plain_units(kind: pa.DataType) -> tuple[int, int]:
+    return (_FIRST, _LAST) if pa.types.is_date32(kind) else (_FIRST * _DAY, (_LAST + 1) * _DAY - 1)
 
 
 def _mask(places: "np.ndarray[tuple[int], np.dtype[np.int64]]", length: int) -> pa.Array:

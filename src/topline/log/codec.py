@@ -1,4 +1,4 @@
-"""How changes, keys and schemas are written into the log: lz4 Arrow IPC for rows, JSON for schemas and sweeps."""
+"""How changes, keys and schemas are written into the log: Arrow IPC (lz4, but of few rows), JSON for schemas and sweeps."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -12,12 +12,14 @@ from topline.schema import Column, TableSchema, Type
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
+_PLAIN = pa.ipc.IpcWriteOptions()
+_FEW = 4_000  # rows: to set up the compression of each buffer costs more than such a table takes on the disk
 _META = ["_op", "_hi", "_lo"]
 
 
 def encode_table(table: pa.Table) -> bytes:
     sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as writer:
+    with pa.ipc.new_stream(sink, table.schema, options=_PLAIN if len(table) < _FEW else _OPTIONS) as writer:
         writer.write_table(table)
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 

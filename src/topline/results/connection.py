@@ -1,5 +1,6 @@
 """Connections to the results database, and its errors in the project's own words."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ _SETTINGS = {
     "tcp_keepalives_interval": "5s",
     "tcp_keepalives_count": "3",
 }
+_ON_REQUEST = sys.maxsize  # a plan made for an empty stage would be kept for a full one
 _SET = "SELECT set_config(name, value, false) FROM unnest(%s::text[], %s::text[]) AS s (name, value)"
 
 
@@ -44,7 +46,7 @@ def connect(dsn: str, purpose: str, before: Session | None = None, **settings: s
             application_name=f"topline {purpose}",
             client_encoding="UTF8",
         )
-        connection.prepare_threshold = None  # a plan made for an empty stage would be kept for a full one
+        connection.prepare_threshold = _ON_REQUEST
         chosen = {**_SETTINGS, **settings}
         connection.execute(_SET, (list(chosen), list(chosen.values())))
         connection.identify()

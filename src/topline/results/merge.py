@@ -12,7 +12,7 @@ def merge_stage(cursor: Cursor, model: TableSchema, target: sql.Identifier) -> i
 
     MERGE locks and rewrites differing rows only, which INSERT ... ON CONFLICT does not.
     """
-    cursor.execute(_merge(model, target, stage(model.name), gone=True))
+    cursor.execute(merge_sql(model, target, stage(model.name), gone=True))
     return cursor.rowcount
 
 
@@ -21,11 +21,17 @@ def merge_all(cursor: Cursor, model: TableSchema, target: sql.Identifier, source
     absent = sql.SQL("DELETE FROM {} AS t WHERE NOT EXISTS (SELECT FROM {} AS s WHERE {})")
     cursor.execute(absent.format(target, source, _same_key(model)))
     deleted = cursor.rowcount
-    cursor.execute(_merge(model, target, source, gone=False))
+    cursor.execute(merge_sql(model, target, source, gone=False))
     return deleted + cursor.rowcount
 
 
-def _merge(model: TableSchema, target: sql.Identifier, source: sql.Identifier, *, gone: bool) -> sql.Composed:
+def delete_sql(model: TableSchema, target: sql.Identifier, source: sql.Composable) -> sql.Composed:
+    """Rows whose keys `source` (a table, or a query in parentheses) has leave `target`."""
+    return sql.SQL("DELETE FROM {} AS t USING {} AS s WHERE {}").format(target, source, _same_key(model))
+
+
+def merge_sql(model: TableSchema, target: sql.Identifier, source: sql.Composable, *, gone: bool) -> sql.Composed:
+    """`target` takes the rows of `source`. `gone`: rows so marked leave it."""
     flag = sql.Identifier("s", GONE)
     parts = [sql.SQL("MERGE INTO {} AS t USING {} AS s ON {}").format(target, source, _same_key(model))]
     if gone:

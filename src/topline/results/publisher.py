@@ -8,16 +8,19 @@ import threading
 from collections.abc import Mapping
 from datetime import datetime
 
+import psycopg
+
 from topline.errors import FencedError, StateError
-from topline.pgsilence import Session
 from topline.faults import point
+from topline.pgsilence import Session
 from topline.results import registry
-from topline.results.connection import Connection, Cursor, halting, qualified, translated, with_retries
+from topline.results.arrays import MOST_ROWS, ArrayMerge
+from topline.results.connection import PASSING, Connection, Cursor, halting, qualified, translated, with_retries
 from topline.results.epoch import Changed, Epoch, Model, Opened, Replace, sources_of
 from topline.results.merge import merge_stage
 from topline.results.opening import take_schema
 from topline.results.registry import Writer
-from topline.results.session import describe_writer, estimate_rows, open_session, prepare_stages
+from topline.results.session import describe_writer, estimate_rows, keep_plans_small, open_session, prepare_stages
 from topline.results.swap import fill_shadow, install_shadow
 from topline.results.tables import require_names, shadow
 from topline.results.transfer import stage_changes
@@ -45,6 +48,7 @@ class Publisher:
         self._models: dict[str, Model] = {}
         self._stale: set[str] = set()
         self._rows: dict[str, int] = {}
+        self._arrays: dict[str, ArrayMerge] = {}
         self._connection: Connection | None = None
         self._session: Session | None = None
         self._given_up = threading.Event()
@@ -87,7 +91,8 @@ class Publisher:
 
         1. Shadow tables of models that are replaced are filled, keyed, indexed and analysed, and committed: nobody sees them.
         2. A transaction begins; the writer's row is locked, must be ours, and no newer than this epoch (the fence).
-        3. Each model's changed rows go to its stage by COPY and are merged; then shadows take the place of their tables.
+        3. Each model's changed rows are merged (few from arrays, many by COPY to its stage); then shadows take the place of
+           their tables.
         4. Each model's epoch and source times, each source's position, and the writer's epoch are recorded.
         5. NOTIFY topline, and COMMIT: all of it is visible, or nothing.
         """
@@ -131,6 +136,7 @@ class Publisher:
 
     def _prepare(self, connection: Connection) -> None:
         prepare_stages(connection, self._models.values())
+        self._arrays = {name: ArrayMerge(self._schema, model) for name, model in self._models.items()}
         self._rows = {**estimate_rows(connection, self._schema, self._models), **self._rows}
 
     def _require_complete(self, epoch: Epoch) -> None:
@@ -149,9 +155,36 @@ class Publisher:
                 point("shadow:filled")
 
     def _transaction(self, connection: Connection, epoch: Epoch, attempt: int) -> dict[str, int]:
+        small = None if attempt else _small_changes(epoch)
+        written = None if small is None else self._in_one_go(connection, epoch, small)
+        if written is None:
+            written = self._step_by_step(connection, epoch, attempt)
+        point("publish:after-commit")
+        self._stale -= set(epoch.models)
+        self._shown = epoch.number
+        return written
+
+    def _in_one_go(self, connection: Connection, epoch: Epoch, changes: Mapping[str, Changed]) -> dict[str, int] | None:
+        """A small epoch in one exchange with the server, where the end of a pipeline commits. None where something is wrong,
+        and nothing of it stays: step by step, it is told what, and of which model."""
+        try:
+            with connection.pipeline(), connection.cursor() as cursor:
+                keep_plans_small(cursor)
+                registry.advance(cursor, self._schema, self._writer.token, (self._shown, epoch.number))
+                queued = {name: self._arrays[name].queue(connection, change) for name, change in changes.items()}
+                point("publish:merged")
+                self._record(connection.cursor(), epoch)
+                point("publish:before-commit")
+        except psycopg.Error as error:
+            if connection.closed or error.sqlstate is None or isinstance(error, PASSING):
+                raise
+            return None
+        return {name: sum(cursor.rowcount for cursor in cursors) for name, cursors in queued.items()}
+
+    def _step_by_step(self, connection: Connection, epoch: Epoch, attempt: int) -> dict[str, int]:
         written: dict[str, int] = {}
         with connection.transaction(), connection.cursor() as cursor:
-            self._fence(cursor, epoch)
+            self._fence(registry.read_writer(cursor, self._schema, lock=True), epoch)
             for name, change in epoch.models.items():
                 with halting(name):
                     written[name] = self._merge(cursor, self._models[name], change)
@@ -162,16 +195,12 @@ class Publisher:
                         install_shadow(cursor, self._schema, self._models[name], in_place=attempt >= PATIENT_SWAPS)
                     point("shadow:swapped")
             point("publish:merged")
-            with connection.pipeline():
-                self._record(cursor, epoch)
+            registry.advance(cursor, self._schema, self._writer.token, (self._shown, epoch.number))
+            self._record(cursor, epoch)
             point("publish:before-commit")
-        point("publish:after-commit")
-        self._stale -= set(epoch.models)
-        self._shown = epoch.number
         return written
 
-    def _fence(self, cursor: Cursor, epoch: Epoch) -> None:
-        found = registry.read_writer(cursor, self._schema, lock=True)
+    def _fence(self, found: Writer | None, epoch: Epoch) -> None:
         if found is None or found.token != self._writer.token:
             raise FencedError(
                 f"the result tables in the schema {self._schema!r} have been taken over by {describe_writer(found)}; "
@@ -201,8 +230,7 @@ class Publisher:
         shown = {
             name: (model.fingerprint, self._times(name, epoch)) for name, model in self._models.items() if name not in behind
         }
-        registry.record_models(cursor, self._schema, self._writer, epoch.number, shown)
-        registry.record_epoch(cursor, self._schema, epoch)
+        registry.record(cursor, self._schema, self._writer, epoch, shown)
         cursor.execute("SELECT pg_notify(%s, %s)", (CHANNEL, self._notice(epoch)))
 
     def _times(self, model: str, epoch: Epoch) -> dict[str, datetime | None]:
@@ -213,3 +241,9 @@ class Publisher:
         notice = {"schema": self._schema, "epoch": epoch.number, "models": sorted(epoch.models)}
         text = json.dumps(notice)
         return text if len(text) < _NOTIFY_LIMIT else json.dumps({**notice, "models": None})
+
+
+def _small_changes(epoch: Epoch) -> dict[str, Changed] | None:
+    """The epoch's changes where each is a small one."""
+    small = {name: c for name, c in epoch.models.items() if isinstance(c, Changed) and len(c.keys) <= MOST_ROWS}
+    return small if len(small) == len(epoch.models) else None

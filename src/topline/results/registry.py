@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 
 from psycopg import sql
 
@@ -86,36 +87,63 @@ def retire_models(cursor: Cursor, schema: str, models: Iterable[str]) -> None:
     cursor.execute(statement.format(qualified(schema, "_topline_models")), (list(models),))
 
 
-def record_models(
-    cursor: Cursor, schema: str, writer: Writer, epoch: int, models: Mapping[str, tuple[str, Mapping[str, datetime | None]]]
+def advance(cursor: Cursor, schema: str, token: str, epochs: tuple[int, int]) -> None:
+    """The writer comes from an epoch that is not before the first of `epochs` to the second. DivisionByZero where the row
+    is not `token`'s, or stands elsewhere."""
+    first, last = epochs
+    cursor.execute(_in_schema(_ADVANCE, schema), {"token": token, "first": first, "last": last}, prepare=True)
+
+
+def record(
+    cursor: Cursor, schema: str, writer: Writer, epoch: Epoch, models: Mapping[str, tuple[str, Mapping[str, datetime | None]]]
 ) -> None:
-    """These models now show `epoch`: model -> (fingerprint, source -> time of its newest change)."""
-    statement = sql.SQL(
-        "UPDATE {} m SET engine = %s, state_id = %s, epoch = %s, published_at = now(), fingerprint = v.fingerprint, "
-        "source_times = v.times::jsonb FROM unnest(%s::text[], %s::text[], %s::text[]) AS v (model, fingerprint, times) "
-        "WHERE m.model = v.model"
-    ).format(qualified(schema, "_topline_models"))
-    times = [json.dumps({s: t and t.isoformat() for s, t in sources.items()}) for _, sources in models.values()]
-    prints = [fingerprint for fingerprint, _ in models.values()]
-    cursor.execute(statement, (writer.engine, writer.state_id, epoch, list(models), prints, times))
-
-
-def record_epoch(cursor: Cursor, schema: str, epoch: Epoch) -> None:
-    """The writer's epoch, and each source's position and time in it."""
-    cursor.execute(sql.SQL("UPDATE {} SET epoch = %s").format(qualified(schema, "_topline_writer")), (epoch.number,))
-    statement = sql.SQL(
-        "INSERT INTO {} (source, epoch, time, positions) SELECT s, %s, t, p::jsonb "
-        "FROM unnest(%s::text[], %s::timestamptz[], %s::text[]) AS v (s, t, p) ON CONFLICT (source) DO UPDATE SET "
-        "epoch = excluded.epoch, time = excluded.time, positions = excluded.positions"
-    ).format(qualified(schema, "_topline_sources"))
+    """These models now show the epoch: model -> (fingerprint, source -> time of its newest change). Also each source's
+    position and time in it."""
     names = sorted({*epoch.source_times, *epoch.positions})
-    times = [epoch.source_times.get(name) for name in names]
-    cursor.execute(statement, (epoch.number, names, times, [_json(epoch.positions.get(name, {})) for name in names]))
+    values = {
+        "engine": writer.engine,
+        "state_id": writer.state_id,
+        "epoch": epoch.number,
+        "models": list(models),
+        "fingerprints": [fingerprint for fingerprint, _ in models.values()],
+        "model_times": [json.dumps({s: t and t.isoformat() for s, t in sources.items()}) for _, sources in models.values()],
+        "sources": names,
+        "times": [epoch.source_times.get(name) for name in names],
+        "positions": [_json(epoch.positions.get(name, {})) for name in names],
+    }
+    cursor.execute(_in_schema(_RECORD, schema), values, prepare=True)
+
+
+@cache
+def _in_schema(statement: str, schema: str) -> bytes:
+    tables = {name: qualified(schema, f"_topline_{name}") for name in ("writer", "models", "sources")}
+    return sql.SQL(statement).format(**tables).as_bytes(None)
 
 
 def _json(positions: Mapping[str, Position]) -> str:
     return json.dumps({partition: [position[0], position[1]] for partition, position in positions.items()})
 
+
+_ADVANCE = """
+WITH advanced AS (
+    UPDATE {writer} SET epoch = %(last)s WHERE token = %(token)s AND epoch BETWEEN %(first)s AND %(last)s RETURNING 1
+)
+SELECT 1 / count(*) FROM advanced
+"""
+
+_RECORD = """
+WITH sources AS (
+    INSERT INTO {sources} (source, epoch, time, positions)
+    SELECT s, %(epoch)s, t, p::jsonb
+    FROM unnest(%(sources)s::text[], %(times)s::timestamptz[], %(positions)s::text[]) AS v (s, t, p)
+    ON CONFLICT (source) DO UPDATE SET epoch = excluded.epoch, time = excluded.time, positions = excluded.positions
+)
+UPDATE {models} m
+SET engine = %(engine)s, state_id = %(state_id)s, epoch = %(epoch)s, published_at = now(), fingerprint = v.fingerprint,
+    source_times = v.times::jsonb
+FROM unnest(%(models)s::text[], %(fingerprints)s::text[], %(model_times)s::text[]) AS v (model, fingerprint, times)
+WHERE m.model = v.model
+"""
 
 _TABLES = {
     "_topline_writer": """

@@ -7,11 +7,15 @@ from psycopg import errors
 from topline.errors import StateError
 from topline.pgsilence import Session
 from topline.results import registry
-from topline.results.connection import Connection, connect, require_server, translated
+from topline.results.connection import Connection, Cursor, connect, require_server, translated
 from topline.results.epoch import Model
 from topline.results.registry import Writer
 from topline.results.tables import create_stage
 
+_SMALL_PLANS = (
+    "SELECT set_config(name, value, true) FROM (VALUES ('plan_cache_mode', 'force_generic_plan'), "
+    "('enable_seqscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off')) AS s (name, value)"
+)
 LOCK_WAIT = "5s"  # also how long a killed engine's server process may take to let go of the schema
 
 
@@ -35,6 +39,11 @@ def prepare_stages(connection: Connection, models: Iterable[Model]) -> None:
     with translated(), connection.cursor() as cursor:
         for model in models:
             create_stage(cursor, model.schema)
+
+
+def keep_plans_small(cursor: Cursor) -> None:
+    """What is prepared in this transaction is planned once, for few rows, however large its table is or will be."""
+    cursor.execute(_SMALL_PLANS, prepare=True)
 
 
 def estimate_rows(connection: Connection, schema: str, models: Iterable[str]) -> dict[str, int]:
