@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -123,7 +124,7 @@ def started(
             swap_fraction=project.config.results.swap_fraction,
         )
         stack.callback(publisher.close)
-        dataflow = _state(project, plan, log, on_rebuild or _unwatched)
+        dataflow = restored(project.state_dir, plan, log, on_rebuild or _unwatched)
         sources = build(project, plan.tables, embedded=real.embedded)
         publication = Publication(publisher, dataflow, plan.models)
         _note_unpublished(plan, log, publisher, publication, take_over)
@@ -187,9 +188,9 @@ def _owed(log: Log, model: ModelPlan) -> pa.Table | None:
     return keys if not len(keys) or keys.schema.equals(wanted) else None
 
 
-def _state(project: Project, plan: ProjectPlan, log: Log, on_rebuild: Callable[[str, int], None]) -> Dataflow:
+def restored(state_dir: Path, plan: ProjectPlan, log: Log, on_rebuild: Callable[[str, int], None]) -> Dataflow:
     """The folded state as of the log's epoch: the checkpoint and what came after it, else the whole log in bulk."""
-    saved = load_checkpoint(project.state_dir, log, plan)
+    saved = load_checkpoint(state_dir, log, plan)
     if saved is None:
         return rebuild(plan, log, on_rebuild)
     dataflow, epoch = saved
