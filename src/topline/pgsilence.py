@@ -17,7 +17,7 @@ Session = tuple[int, datetime]  # a server's process, and when it began
 
 # On our side of a connection; the server's own are settings of the session.
 KEEPALIVES = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
-SILENCE = 30.0  # seconds without a byte after which somebody asks
+SILENCE = 10.0  # seconds without a byte after which somebody asks
 _ANSWER = 3  # seconds in which another connection must have asked
 _INTERVAL = 0.1
 SESSION = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"

@@ -17,7 +17,9 @@ from topline.api.answers import AsOfAnswer, Cities, Health, History, Ready, Sale
 from topline.api.ingest import Intakes
 from topline.api.ingest import router as ingest
 from topline.api.problems import ProblemError, install_problems, responses
+from topline.errors import StateError, TransientError
 from topline.results import Ranking, Reader
+from topline.results.queries import Readiness
 from topline.sources.push import Intake
 
 HEARTBEAT_LIMIT = 15.0  # seconds without a word from the engine
@@ -35,17 +37,20 @@ def create_app(
     hosts: frozenset[str] = LOOPBACK,
     clock: Clock | None = None,
     intakes: Sequence[Intake] = (),
+    troubles: Callable[[], list[str]] | None = None,
 ) -> FastAPI:
     """An app over an opened reader (which the caller closes).
 
     `zone` says which business day it is. `hosts`: names under which it answers; another one may be a web page that has
-    itself resolved to this machine. `intakes`: the tables that may be sent to.
+    itself resolved to this machine. `intakes`: the tables that may be sent to. `troubles`: what an engine in this process says
+    is wrong with it; without it, what the last one published of itself counts.
     """
     app = FastAPI(
         title="Topline", version=__version__, description=__doc__, docs_url=None, redoc_url=None, redirect_slashes=False
     )
     app.state.results = results
     app.state.today = lambda: (clock or _now)().astimezone(zone).date()
+    app.state.troubles = troubles
     app.include_router(_router)
     if intakes:
         app.state.intakes = Intakes(intakes)
@@ -138,9 +143,31 @@ def healthz() -> Health:
 
 
 @_router.get("/readyz", responses=responses(HTTPStatus.SERVICE_UNAVAILABLE))
-def readyz(results: Results) -> Ready:
+def readyz(request: Request, results: Results) -> Ready:
     """Rankings are published and go on, the engine is alive, and every source is read; else each reason why not."""
-    found = results.readiness()
+    own: Callable[[], list[str]] | None = request.app.state.troubles
+    try:
+        found = results.readiness()
+    except (TransientError, StateError) as error:
+        told = own() if own else []
+        silent = (
+            []
+            if any(text.startswith("results: ") for text in told)
+            else [f"results: {error}: see that the database of results.dsn runs and can be reached"]
+        )
+        raise _unready(silent + told) from error
+    reasons = _behind(found) + (own() if own else _said(found))
+    if reasons:
+        raise _unready(reasons)
+    return Ready(status="ready", epoch=found.epoch)
+
+
+def _unready(reasons: list[str]) -> ProblemError:
+    return ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "; ".join(reasons), reasons)
+
+
+def _behind(found: Readiness) -> list[str]:
+    """What is not published, and an engine that is not heard of."""
     reasons = [f"model {model}: not published yet" for model in found.unpublished]
     if not found.epoch:
         reasons.append("nothing has been published yet")
@@ -148,16 +175,18 @@ def readyz(results: Results) -> Ready:
         reasons.append("engine: has not started yet")
     elif found.heartbeat_age > HEARTBEAT_LIMIT:
         reasons.append(f"engine: silent for {found.heartbeat_age:.0f} s")
-    reasons += [
+    return reasons
+
+
+def _said(found: Readiness) -> list[str]:
+    """What the engine published of itself."""
+    reasons = [
         f"source {name}: {state}" + (f": {error}" if error else "")
         for name, state, error in found.sources
         if state in ("down", "halted")
     ]
     reasons += [f"model {name}: halted: {why}" for name, why in sorted(found.halted.items())]
-    reasons += [why for _, why in sorted(found.held.items())]
-    if reasons:
-        raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "; ".join(reasons), reasons)
-    return Ready(status="ready", epoch=found.epoch)
+    return reasons + [why for _, why in sorted(found.held.items())]
 
 
 def _published(found: Ranking) -> Ranking:

@@ -26,7 +26,7 @@ app.add_typer(letters.app, name="dead-letters")
 
 def main() -> None:
     """The entry point: errors raised on purpose become one message and an exit code, never a traceback."""
-    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # it tells of each failed try; readyz and status say it once
+    logging.getLogger("psycopg").setLevel(logging.CRITICAL)  # it tells of each failed try; readyz and status say it once
     try:
         app(standalone_mode=True)
     except ToplineError as error:

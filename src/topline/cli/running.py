@@ -16,6 +16,7 @@ from topline.live.asking import FILE, EngineFile
 from topline.live.attendant import Attendant
 from topline.live.commands import Commands
 from topline.live.start import Started, started
+from topline.live.troubles import troubles
 from topline.results import Commands as Inbox
 from topline.results import Reader, StatusWriter
 from topline.sources.push import intakes
@@ -126,7 +127,7 @@ def session(
         taken = intakes(begun.sources.values())
         for intake in taken:
             stack.callback(intake.close)
-        app = create_app(reader, project.zone, intakes=taken)
+        app = create_app(reader, project.zone, intakes=taken, troubles=lambda: troubles(begun.engine))
         server = stack.enter_context(serve(app, project.config.api.host, project.config.api.port))
         attendant = _attendant(project, begun)
         EngineFile(os.getpid(), server.url, time.time()).write(project.state_dir)

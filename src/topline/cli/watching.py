@@ -15,6 +15,7 @@ from topline.cli.running import Session
 from topline.cli.terminal import CityLine, Report, SalesmanLine, SourceLine, View
 from topline.errors import TransientError
 from topline.live.status import disk_troubles
+from topline.live.troubles import of_results, of_source
 from topline.results import Ranking
 from topline.sources.reader import ReaderState, Status
 
@@ -82,8 +83,7 @@ class ViewSource:
         counts, publication = engine.counts, engine.machinery.publication
         notes += [f"model {name} halted: {why}" for name, why in engine.holds.models.items()]
         notes += engine.holds.tables.values()
-        if publication.last_error:
-            notes.append(f"results: {publication.last_error}")
+        notes += [f"results: {text}" for text in of_results(publication)]
         notes += disk_troubles(engine)
         return View(
             day=today,
@@ -123,7 +123,7 @@ class ViewSource:
             events=self._running.started.engine.counts.by_source.get(name, 0),
             done=progress.done,
             total=progress.total,
-            detail=(state.error.strip().splitlines() or [""])[-1] if failed else progress.detail,
+            detail=(of_source(state).strip().splitlines() or [""])[-1] if failed else progress.detail,
             failed=failed,
         )
 

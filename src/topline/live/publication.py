@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Protocol
 
 import pyarrow as pa
@@ -15,7 +15,6 @@ from topline.errors import ModelHalted, TransientError
 from topline.live.dataflow import Dataflow
 from topline.models.plan import ModelPlan
 from topline.results import Changed, Epoch, Publisher, Replace
-
 
 _GRACE = 5.0  # seconds
 
@@ -41,6 +40,8 @@ class _Dirty:
             self.keys = [self.distinct()]
 
     def distinct(self) -> pa.Table:
+        if len(self.keys) == 1:  # of one batch they are
+            return self.keys[0]
         keys = pa.concat_tables(self.keys)
         return keys.group_by(keys.column_names).aggregate([])
 
@@ -59,6 +60,7 @@ class Publication:
         self._retry_at = 0.0
         self._failures = 0
         self._failing_since = 0.0
+        self.failing_since: datetime | None = None  # the same by the clock on the wall
         self._submitted = 0.0
         self.last_seconds = 0.0  # that the last publishing transaction took
         self.last_error = ""
@@ -124,6 +126,7 @@ class Publication:
             return
         epoch, self._epoch = self._epoch, None
         self._failures, self.last_error, self.published_epoch = 0, "", epoch.number
+        self.failing_since = None
         self._note_freshness(epoch)
         published(epoch.number, list(epoch.models))
 
@@ -159,6 +162,7 @@ class Publication:
     def _back_off(self, error: TransientError) -> None:
         self.last_error = str(error)
         self._failing_since = self._failing_since if self._failures else time.monotonic()
+        self.failing_since = self.failing_since or datetime.now(UTC)
         self._failures += 1
         self._retry_at = time.monotonic() + min(30.0, 0.2 * 2 ** min(self._failures, 8)) * random.uniform(0.5, 1.0)
 

@@ -1,6 +1,9 @@
 """What is now: of the engine while it runs (`report`), and from outside, for `topline status` (`collect_status`)."""
 
+import json
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,14 +11,17 @@ from typing import Any
 
 from topline.config import Project
 from topline.errors import StateError, WorkError
-from topline.live.asking import running_engine
+from topline.live.asking import EngineFile, running_engine
 from topline.live.loop import Engine
 from topline.live.start import databases
+from topline.live.troubles import of_source
 from topline.log import LetterState, LogReader
 from topline.results import EngineStatus, SourceStatus
 from topline.results.overview import Overview, read_overview
 from topline.results.status import SourceState
 from topline.sources.reader import Status as ReaderStatus
+
+_PATIENCE = 20.0  # seconds that the engine's API may take
 
 
 def report(engine: Engine, kinds: Mapping[str, str]) -> tuple[EngineStatus, list[SourceStatus]]:
@@ -56,7 +62,7 @@ def _source(engine: Engine, name: str, kind: str) -> SourceStatus:
         state=_STATES[found.status],
         phase=found.progress.phase,
         detail="; ".join([*held, found.progress.detail] if found.progress.detail else held),
-        last_error=found.error,
+        last_error=of_source(found),
         lag_bytes=found.progress.lag_bytes,
         time=engine.source_times.get(name),
         rows=engine.counts.by_source.get(name, 0),
@@ -102,7 +108,7 @@ def collect_status(project: Project) -> Status:
         **fault,
     }
     if overview is None:
-        return Status(summary, (), ())
+        return Status(summary | _troubles(running), (), ())
     notes = {**overview.details.get("halted_models", {})}
     if disk := overview.details.get("disk"):
         summary["disk"] = "; ".join(disk)
@@ -117,6 +123,19 @@ def _overview(project: Project) -> tuple[Overview | None, dict[str, str]]:
             return read_overview(real(project.config.results.dsn), project.config.results.schema_), {}
     except WorkError as error:
         return None, {"results": str(error)}
+
+
+def _troubles(running: EngineFile | None) -> dict[str, Any]:
+    """What a running engine itself says where its results cannot be asked."""
+    if running is None:
+        return {}
+    try:
+        with urllib.request.urlopen(f"{running.api}/readyz", timeout=_PATIENCE):
+            return {}
+    except urllib.error.HTTPError as error:
+        return {"troubles": "; ".join(json.loads(error.read()).get("errors", []))}
+    except (OSError, ValueError) as error:
+        return {"troubles": f"the engine's API does not answer: {error}"}
 
 
 def _log_summary(project: Project) -> dict[str, Any]:

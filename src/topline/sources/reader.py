@@ -35,11 +35,13 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ReaderState:
-    """What `status`, metrics and /readyz show. `error`: the last one (a bug's traceback), '' once it is over."""
+    """What `status`, metrics and /readyz show. `error`: the last one (a bug's traceback), '' once it is over. `since`: when it
+    went down, while it is tried again."""
 
     status: Status = Status.STARTING
     error: str = ""
     attempts: int = 0
+    since: datetime | None = None
     next_retry: datetime | None = None
     progress: Progress = field(default_factory=Progress)
 
@@ -223,8 +225,15 @@ class Reader:
         failed_at_once = self._state.status is not Status.RUNNING
         attempts = self._state.attempts + 1 if failed_at_once else 1
         seconds = self._backoff.seconds(attempts - 1)
-        retry = datetime.now(UTC) + timedelta(seconds=seconds)
-        self._state = replace(self._state, status=Status.RETRYING, error=str(error), attempts=attempts, next_retry=retry)
+        now = datetime.now(UTC)
+        self._state = replace(
+            self._state,
+            status=Status.RETRYING,
+            error=str(error),
+            attempts=attempts,
+            since=self._state.since or now,
+            next_retry=now + timedelta(seconds=seconds),
+        )
         self._stopping.wait(seconds)
         with self._changed:  # let the log take what was read, so that the source goes on from there
             self._changed.wait_for(lambda: not (self._queue or self._in_hand) or self._stopping.is_set())

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     Client = AzureStore | GCSStore | S3Store
 
 _RANGE = 8 << 20  # bytes asked for at once, and held
+_LEAST = 64 << 10  # where more does not come in time
 _TRIES = 3
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _URL = re.compile(r"([a-z0-9]+)://([^/]*)/?(.*)", re.DOTALL)
@@ -107,7 +108,8 @@ class Stores:
 
     def _options(self) -> dict[str, Any]:
         s = self._settings
-        options: dict[str, Any] = {"connect_timeout": "5s", "read_timeout": "20s", "timeout": "120s"}
+        limits = {"connect_timeout": 5, "read_timeout": s.silence, "timeout": 6 * s.silence}
+        options: dict[str, Any] = {name: f"{round(1000 * seconds)}ms" for name, seconds in limits.items()}
         if s.endpoint is not None and s.endpoint.startswith("http://"):
             options["allow_http"] = True
         if s.ca is not None:
@@ -216,6 +218,7 @@ class _OpenObject:
         self._begin = 0  # of what is held
         self._held = memoryview(b"")
         self._place = 0  # within it
+        self._at_once = _RANGE
 
     def read(self, size: int) -> bytes:
         if self._place == len(self._held):
@@ -229,17 +232,19 @@ class _OpenObject:
         return piece
 
     def fetch(self) -> bytes:
-        """The next range. A connection that breaks amid an answer costs that answer only: it is asked for again."""
+        """The next range. A connection that breaks amid an answer, or is too slow for it, costs that answer only: less is asked
+        for, again."""
         shown = self._shown
-        wanted = min(_RANGE, self.stat.size - self._begin)
         with self._bucket.asking(f"read {shown}"):
             for tries_left in reversed(range(_TRIES)):
+                wanted = min(self._at_once, self.stat.size - self._begin)
                 result = self._get(wanted)
                 if result is None or _stat(result.meta) != self.stat:
                     raise OtherVersion(shown)
                 data = _body(result, last=not tries_left)
                 if len(data) == wanted:
                     return data
+                self._at_once = max(_LEAST, self._at_once // 8)
         raise TransientError(f"cannot read {shown}: {len(data)} bytes came of {wanted}")
 
     def _get(self, wanted: int) -> "GetResult | None":

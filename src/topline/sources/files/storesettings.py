@@ -27,6 +27,12 @@ class ObjectStores(Settings):
     account: str | None = Field(None, description="az: name of the storage account.")
     account_key: SecretStr | None = Field(None, description=f"az: its key, {_REFERENCE}.")
     anonymous: bool = Field(False, description="Ask without credentials, for public buckets.")
+    silence: float = Field(
+        10.0,
+        ge=1,
+        description="Seconds for which the store may say nothing amid an answer. A whole answer may take six times as long; "
+        "what does not come within that is asked for in smaller parts.",
+    )
     ca: Path | None = Field(None, description="PEM file of an authority to trust beside the system's.")
 
     @model_validator(mode="after")

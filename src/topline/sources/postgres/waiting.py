@@ -23,7 +23,7 @@ def run(connection: PGconn, command: str, silence: float) -> PGresult:
 
 def has_come(connection: PGconn, seconds: float) -> bool:
     """Whether something to read comes within so many seconds."""
-    return bool(select.select([connection.socket], [], [], max(0.0, seconds))[0])
+    return _ready(connection, select.POLLIN, seconds)
 
 
 def silent(seconds: float) -> OperationalError:
@@ -38,5 +38,12 @@ def _next(connection: PGconn, silence: float) -> PGresult | None:
 
 
 def _wait_for(connection: PGconn, silence: float, *, writable: bool = False) -> None:
-    if not any(select.select([connection.socket], [connection.socket] if writable else [], [], silence)):
+    if not _ready(connection, select.POLLIN | select.POLLOUT if writable else select.POLLIN, silence):
         raise silent(silence)
+
+
+def _ready(connection: PGconn, events: int, seconds: float) -> bool:
+    """By poll: select knows no descriptor above 1,023."""
+    asked = select.poll()
+    asked.register(connection.socket, events)
+    return bool(asked.poll(max(0.0, seconds) * 1000))
