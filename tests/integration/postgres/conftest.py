@@ -68,7 +68,7 @@ class Shop:
         """Until what was committed by now is in the replica."""
         self.run("SELECT pg_logical_emit_message(true, 'test', '')")
         end = self.value("SELECT pg_current_wal_lsn() - '0/0'::pg_lsn")
-        source._end = int(end)  # type: ignore[attr-defined]  # as if it were opened now
+        source._standing.end = int(end)  # type: ignore[attr-defined]  # as if it were opened now
         follow(source, replica, source.reached_end, most, confirm)
 
     def drop(self) -> None:

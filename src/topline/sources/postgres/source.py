@@ -10,16 +10,17 @@ from topline.changes import DeadLetter, Position, SourceBatch
 from topline.errors import ConfigError, TransientError
 from topline.faults import point
 from topline.sources.base import Context, Fault, Progress, Resume
-from topline.sources.postgres.catalog import Catalog
 from topline.sources.postgres.copying import Copying
-from topline.sources.postgres.database import Database
+from topline.sources.postgres.database import Database, Found
 from topline.sources.postgres.decoder import Decoder
 from topline.sources.postgres.memory import Memory, resync_memory
 from topline.sources.postgres.opening import Opening
 from topline.sources.postgres.settings import Settings
 from topline.sources.postgres.snapshot import Copier
+from topline.sources.postgres.standing import Standing
 from topline.sources.postgres.stream import Stream
 from topline.sources.postgres.tables import targets
+from topline.sources.postgres.tail import Tail
 from topline.sources.postgres.watch import Watch
 
 
@@ -32,9 +33,10 @@ class PostgresSource:
         self._targets = targets(context.name, context.tables, settings)
         self._zone = _zone(settings.zone)
         self._database = Database(context.name, settings, self._targets, self._zone)
+        self._partition = ""
         self._stream: Stream | None = None
         self._copying: Copying | None = None
-        self._watch: Watch | None = None
+        self._tail: Tail | None = None
 
     def check(self) -> list[Fault]:
         return self._database.check()
@@ -47,135 +49,68 @@ class PostgresSource:
         """Publication and slot are made or checked; a snapshot is taken for the tables that must be copied."""
         self.close()
         memory = Memory.load(resume.memory)
-        found = self._database.prepare(memory.done)
-        self._end = found.end
-        self._start(found.catalog, memory, resume, set(found.added))
+        self._start(self._database.prepare(memory.done), memory, resume)
 
-    def _start(self, found: Catalog, memory: Memory, resume: Resume, added: set[str]) -> None:
+    def _start(self, found: Found, memory: Memory, resume: Resume) -> None:
         self._stream = Stream(self._database.replication_conninfo, self._settings.silence)
         self._database.before = self._stream.session()
-        opening = Opening(self.name, self._database.slot, self._targets, found, memory, resume)
-        plan = opening.plan(self._stream.identify(), added)
-        self._memory, self._partition = plan.memory, plan.partition
-        self._decoder = Decoder(self._targets, found.bases, self._zone, self._partition, self._database.look_up)
-        self._base, self._passed, self._server_end = plan.position, plan.position.hi, self._end
-        self._bases, self._streaming, self._announced = found.bases, False, False
+        opening = Opening(self.name, self._database.slot, self._targets, found.catalog, memory, resume)
+        plan = opening.plan(self._stream.identify(), set(found.added))
+        self._partition, self._base, self._bases = plan.partition, plan.position, found.catalog.bases
+        self._standing = Standing(self._targets, plan.memory, plan.position.hi, found.end)
         if plan.pending:
             slot = opening.make_slot(self._stream, plan)
             point("copy:slot-made")
-            copier = Copier(self._database.conninfo, slot.snapshot, found.bases, self._zone, self._settings.silence)
+            copier = Copier(self._database.conninfo, slot.snapshot, self._bases, self._zone, self._settings.silence)
             if plan.temporary:
                 self._stream.drop_slot(plan.temporary)
             self._base = opening.base(plan, slot)
-            self._copying = Copying(copier, plan, slot.lsn, self._targets, self._settings.copy_rows, found)
+            self._copying = Copying(copier, plan, slot.lsn, self._targets, self._settings.copy_rows, found.catalog)
 
     def read(self, max_rows: int, timeout: float) -> SourceBatch | None:
         stream = self._stream_now
-        if self._copying is not None and (batch := self._copied()) is not None:
+        if self._copying is not None and (batch := self._copied(self._copying)) is not None:
             return batch
-        if not self._streaming:
-            return self._begin(stream)
-        return self._streamed(stream, max_rows, timeout)
+        return self._begin(stream) if self._tail is None else self._tail.read(max_rows, timeout)
 
-    def _copied(self) -> SourceBatch | None:
-        assert self._copying is not None
-        if (step := next(self._copying.steps, None)) is None:
-            self._copying.close()
+    def _copied(self, copying: Copying) -> SourceBatch | None:
+        if (step := next(copying.steps, None)) is None:
+            copying.close()
             self._copying = None
             point("copy:all-read")
             return None
-        self._memory = self._memory.with_table(step.table, step.copied)
-        return SourceBatch(self.name, parts=step.parts, memory=self._memory.dump(), copying=True)
+        self._standing.copied(step.table, step.copied)
+        return SourceBatch(self.name, parts=step.parts, memory=self._standing.memory.dump(), copying=True)
 
     def _begin(self, stream: Stream) -> SourceBatch:
         """Start the stream, where everything not yet copied or committed begins; the memory is handed over with it."""
-        start = max([self._base.hi, min((self._memory.tables[name].lsn for name in self._targets), default=0)])
-        stream.start(self._database.slot, self._database.publication, start, confirmed=self._base.hi)
-        self._decoder.copied = {name: self._memory.tables[name].lsn for name in self._targets}
-        self._decoder.shapes = {name: self._memory.tables[name].shape for name in self._targets}
-        names = (self._database.slot, self._database.publication)
-        self._watch = Watch(self._database.connect, *names, self._memory, self._settings.heartbeat, self._targets)
-        self._streaming = True
+        database, standing = self._database, self._standing
+        stream.start(database.slot, database.publication, max(self._base.hi, standing.first_copy), confirmed=self._base.hi)
+        tables = {name: standing.memory.tables[name] for name in self._targets}
+        decoder = Decoder(self._targets, self._bases, self._zone, self._partition, database.look_up)
+        decoder.copied = {name: copied.lsn for name, copied in tables.items()}
+        decoder.shapes = {name: copied.shape for name, copied in tables.items()}
+        names = (database.slot, database.publication)
+        watch = Watch(database.connect, *names, standing.memory, self._settings.heartbeat, self._targets)
+        self._tail = Tail(self.name, self._partition, stream, decoder, watch, standing)
         stream.ask()
-        return SourceBatch(self.name, memory=self._memory.dump(), copying=self._is_copying)
-
-    def _streamed(self, stream: Stream, max_rows: int, timeout: float) -> SourceBatch | None:
-        self._keep_watch()
-        collected = stream.collect(max(max_rows, 1), timeout)
-        if collected is None:
-            if self._waited_for:
-                stream.ask()
-            return None
-        if collected.messages:
-            point("stream:collected")
-            decoded = self._decoder.decode(collected.messages)
-            point("stream:decoded")
-            batch = SourceBatch(
-                self.name,
-                parts=decoded.parts,
-                positions={self._partition: decoded.position},
-                dead_letters=decoded.letters,
-                complete=collected.complete,
-                time=decoded.time,
-            )
-            return self._passing(batch, decoded.position.hi if collected.complete else self._passed)
-        return self._idle(collected.end or 0)
-
-    def _idle(self, end: int) -> SourceBatch | None:
-        """The server has nothing more up to `end`. Said onwards when somebody waits for it, else once a heartbeat."""
-        if self._decoder.in_transaction or end <= self._passed:
-            return None
-        if not self._waited_for and self._watch is not None and not self._watch.may_advance():
-            return None
-        return self._passing(SourceBatch(self.name, positions={self._partition: Position(end, 0)}), end)
-
-    @property
-    def _waited_for(self) -> bool:
-        """True while somebody waits for the stream to pass a point: the end at `open`, or the last copy."""
-        return self._is_copying or self._passed < self._end
-
-    def _passing(self, batch: SourceBatch, passed: int) -> SourceBatch:
-        """`batch`, with its place against the copies: the first that passes the last of them makes all consistent."""
-        was_copying = self._is_copying
-        self._passed = max(self._passed, passed)
-        if was_copying and self._passed >= self._last_copy:
-            self._memory = replace(self._memory, consistent=self._last_copy)
-            point("copy:passed")
-            return replace(batch, memory=self._memory.dump())
-        if self._watch is not None and self._watch.news:
-            self._memory, self._watch.news = self._memory.grown(self._watch.news), {}
-            batch = replace(batch, memory=self._memory.dump())
-        return replace(batch, copying=was_copying)
-
-    @property
-    def _last_copy(self) -> int:
-        return max((copied.lsn for name, copied in self._memory.tables.items() if name in self._targets), default=0)
-
-    @property
-    def _is_copying(self) -> bool:
-        return self._memory.consistent < self._last_copy or self._copying is not None
-
-    def _keep_watch(self) -> None:
-        if self._watch is not None and self._watch.due():
-            self._server_end = self._watch.look(self._passed)
-            self._stream_now.ask()
+        return SourceBatch(self.name, memory=standing.memory.dump(), copying=standing.is_copying)
 
     def acknowledge(self, positions: Mapping[str, Position]) -> None:
         """Only a position behind a commit, or behind nothing at all, moves the slot."""
         position = positions.get(self._partition)
-        if position is not None and position.lo == 0 and self._streaming:
+        if position is not None and position.lo == 0 and self._tail is not None:
             self._stream_now.confirm(position.hi)
 
     def reached_end(self) -> bool:
-        return self._streaming and not self._is_copying and self._passed >= self._end and not self._decoder.in_transaction
+        return self._tail is not None and self._tail.reached_end
 
     def progress(self) -> Progress:
-        if self._stream is None:
-            return Progress()
         if self._copying is not None:
             return Progress("copying", self._copying.done, self._copying.total, detail=self._copying.detail)
-        lag = max(self._server_end - self._passed, 0)
-        return Progress("streaming" if lag or self._is_copying else "idle", lag_bytes=lag)
+        if self._tail is None:
+            return Progress()
+        return Progress("streaming" if self._tail.lag or self._standing.is_copying else "idle", lag_bytes=self._tail.lag)
 
     def resync(self, table: str | None, resume: Resume) -> dict[str, bytes | None]:  # noqa: ARG002
         """The tables' memory without "done"; what the log knows beside it stays."""
@@ -188,10 +123,10 @@ class PostgresSource:
         return replace(letter, reason=f"{letter.reason.partition('; ')[0]}; {remedy}")
 
     def close(self) -> None:
-        for part in (self._stream, self._copying, self._watch):
+        for part in (self._stream, self._copying, self._tail):
             if part is not None:
                 part.close()
-        self._stream = self._copying = self._watch = None
+        self._stream = self._copying = self._tail = None
 
     @property
     def _stream_now(self) -> Stream:
