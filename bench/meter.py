@@ -4,6 +4,7 @@ import contextlib
 import os
 import re
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,7 +40,7 @@ def run(
     """Run to the end. `beside`: name -> pid of servers whose CPU counts beside. FailedError: with what it wrote."""
     before = {name: tree_cpu(pid) for name, pid in (beside or {}).items()}
     began = time.monotonic()
-    with (folder / "bench-stderr").open("w+") as errors:
+    with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
             command, cwd=folder, stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, **(env or {})}
         )

@@ -68,11 +68,17 @@ def flat(source: Mapping[str, Any] | None = None) -> Iterator[Project]:
 
     `source`: settings of the source `branches`, in place of the shipped ones.
     """
+    with flat_folder(source) as folder, opened(folder) as project:
+        yield project
+
+
+@contextmanager
+def flat_folder(source: Mapping[str, Any] | None = None) -> Iterator[Path]:
+    """The folder of `flat`, without a database."""
     with _copied() as folder:
         _configure(folder, source, keep=())
         _narrow(folder)
-        with opened(folder) as project:
-            yield project
+        yield folder
 
 
 @contextmanager

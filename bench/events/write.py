@@ -72,7 +72,7 @@ def letters(sale: Ints, broken: Flags) -> Flags:
 
 def csv_lines(rows: Fields, broken: Flags, *, letters_too: bool = True) -> pa.Array:
     """One text a row, with its line end. Without `letters_too` a broken row has all its fields."""
-    columns = _spoilt_amounts(text_table(rows), broken)
+    columns = spoilt(text_table(rows), broken)
     torn = letters(rows.sale, broken) if letters_too else np.zeros_like(broken)
     ends = pc.if_else(pa.array(torn), ",one,too many\n", "\n")
     return _whole(pc.binary_join_element_wise(pc.binary_join_element_wise(*columns.columns, ","), ends, ""))
@@ -83,7 +83,7 @@ def _whole(lines: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 
 def _ndjson(rows: Fields, broken: Flags) -> pa.Array:
-    columns = _spoilt_amounts(text_table(rows), broken)
+    columns = spoilt(text_table(rows), broken)
     pieces: list[object] = []
     for number, name in enumerate(columns.column_names):
         pieces += [('{"' if number == 0 else '", "') + name + '": "', columns[name]]
@@ -91,7 +91,8 @@ def _ndjson(rows: Fields, broken: Flags) -> pa.Array:
     return _whole(pc.binary_join_element_wise(*pieces, ends, ""))
 
 
-def _spoilt_amounts(columns: pa.Table, broken: Flags) -> pa.Table:
+def spoilt(columns: pa.Table, broken: Flags) -> pa.Table:
+    """With an amount that is no number in the broken rows."""
     amounts = pc.if_else(pa.array(broken), SPOILT, columns["amount"])
     return columns.set_column(columns.column_names.index("amount"), "amount", amounts)
 
