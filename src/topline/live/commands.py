@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from topline.changes import UPSERT, DeadLetter, Position, SchemaChange, SourceBatch, TableChanges
+from topline.changes import UPSERT, DeadLetter, SchemaChange, SourceBatch, TableChanges
 from topline.errors import UsageError
 from topline.faults import point
 from topline.live.holds import fits
@@ -123,8 +123,10 @@ def _letter(stored: StoredLetter, raw: bytes) -> DeadLetter:
 
 
 def _replayed(stored: StoredLetter, rows: pa.Table) -> SourceBatch:
-    """The rows in a partition of the letter's own: its position says nothing about where the source stands."""
-    partition, count = f"replay:{stored.id}", len(rows)
-    hi, lo = np.ones(count, np.int64), np.arange(1, count + 1, dtype=np.int64)
-    changes = TableChanges(stored.table, partition, rows, np.full(count, UPSERT, np.int8), hi, lo)
-    return SourceBatch(stored.source, (changes,), {partition: Position(1, count)})
+    """The rows where the letter stood: what reads its partition anew and does not find them retracts them too.
+
+    The batch has no positions, for this says nothing about where the source stands.
+    """
+    hi, lo = (np.full(len(rows), number, np.int64) for number in stored.position)
+    changes = TableChanges(stored.table, stored.partition, rows, np.full(len(rows), UPSERT, np.int8), hi, lo)
+    return SourceBatch(stored.source, (changes,))

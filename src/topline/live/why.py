@@ -8,7 +8,7 @@ import duckdb
 import pyarrow as pa
 
 from topline.errors import UsageError
-from topline.log import LogReader
+from topline.log import LetterState, LogReader
 from topline.models.plan import Aggregate, Join, Node, ProjectPlan, Scan, Select, TopN, Union
 from topline.models.scratch import names_of, quoted, views
 from topline.schema import TableSchema
@@ -139,13 +139,17 @@ def locate(log: LogReader, plan: ProjectPlan, part: Contribution, kind: str) -> 
         return []
     journey = log.journey(part.table, part.rows.select(schema.key)).to_pylist()
     rows = sorted(journey, key=lambda row: (row["_epoch"], row["_hi"], row["_lo"]))
-    return [{**{name: row[name] for name in schema.names}, "where": _where(row, kind), "taken": row["_time"]} for row in rows]
+    letters = {(x.partition, *x.position): x.id for x in log.letters.list(table=part.table, state=LetterState.REPLAYED)}
+    return [
+        {**{name: row[name] for name in schema.names}, "where": _where(row, kind, letters), "taken": row["_time"]}
+        for row in rows
+    ]
 
 
-def _where(row: Mapping[str, Any], kind: str) -> str:
-    """Where a row came from, in the words of its kind of source."""
-    if row["_partition"].startswith("replay:"):
-        return f"dead letter {row['_partition'].removeprefix('replay:')}"
+def _where(row: Mapping[str, Any], kind: str, letters: Mapping[tuple[str, int, int], int]) -> str:
+    """Where a row came from, in the words of its kind of source; `letters`: those that were replayed, by where they stood."""
+    if letter := letters.get((row["_partition"], row["_hi"], row["_lo"])):
+        return f"dead letter {letter}"
     return _WHERE.get(kind, _plain_where)(row)
 
 
