@@ -7,6 +7,7 @@ ToplineError
 ├── WorkError               exit 1: the work failed and another try alone does not help
 │   ├── TransientError      ... but another try may: retried with backoff
 │   ├── SourceHalted        one source stops until a person acts; the others go on
+│   │   └── SourceNotReady  ... at the source itself: it is looked at again, and goes on by itself
 │   ├── ModelHalted         one model stops (overflow, broken key); the others go on
 │   ├── StateError          the state folder is another project's, newer, damaged or in use
 │   └── FencedError         another writer owns the result tables
@@ -45,6 +46,10 @@ class TransientError(WorkError):
 
 
 class SourceHalted(WorkError):  # noqa: N818 - it names a state, as the status page shows it
+    pass
+
+
+class SourceNotReady(SourceHalted):
     pass
 
 

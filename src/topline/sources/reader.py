@@ -17,11 +17,13 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from topline.changes import Position, SourceBatch
-from topline.errors import SourceHalted, TransientError
+from topline.errors import SourceHalted, SourceNotReady, TransientError
 from topline.faults import point
 from topline.sources.base import Progress, Resume, Source
 
 _POLL = 0.1  # seconds that a read may wait: how soon a stop or an acknowledgement is noticed
+_LOOK_AGAIN = 5.0  # seconds between two looks at a source that a person must mend
+_STOPPING = 5.0  # seconds that stopping waits for sources that hang; their threads end with the process
 _OPENINGS = itertools.count(1)
 
 
@@ -171,9 +173,12 @@ class Reader:
             while not self._stopping.is_set():
                 try:
                     self._read_on()
+                except SourceNotReady as error:
+                    self._wait_for_mending(error)
                 except TransientError as error:
                     self._wait_to_retry(error)
-            self._set(Status.HALTED if self._refused else Status.ENDED, self._refused)
+            reason = self._refused or (self._state.error if self._state.status is Status.HALTED else "")
+            self._set(Status.HALTED if reason else Status.ENDED, reason)
         except SourceHalted as error:
             self._set(Status.HALTED, str(error))
         except Exception:  # noqa: BLE001 - the edge of a thread: a bug in one source must not stop the others
@@ -234,6 +239,15 @@ class Reader:
             since=self._state.since or now,
             next_retry=now + timedelta(seconds=seconds),
         )
+        self._pause(seconds)
+
+    def _wait_for_mending(self, error: SourceNotReady) -> None:
+        """Halted, so that a person hears of it; what he mends at the source is noticed without him."""
+        self.source.close()
+        self._set(Status.HALTED, str(error))
+        self._pause(_LOOK_AGAIN)
+
+    def _pause(self, seconds: float) -> None:
         self._stopping.wait(seconds)
         with self._changed:  # let the log take what was read, so that the source goes on from there
             self._changed.wait_for(lambda: not (self._queue or self._in_hand) or self._stopping.is_set())
@@ -257,6 +271,7 @@ class Readers:
         """`resume` takes a source's name and is called in that source's thread."""
         self._changed = threading.Condition()
         self._started = False
+        self._stop_by = 0.0
 
         def reader(source: Source, after: Reader | None = None) -> Reader:
             def resume_it() -> Resume:
@@ -326,12 +341,14 @@ class Readers:
     def queued_rows(self) -> int:
         return sum(reader.queued_rows for reader in self._readers.values())
 
-    def stop(self, timeout: float = 10.0) -> list[str]:
-        """Stop all at once. Returns the names of sources that were still busy after `timeout` seconds."""
+    def stop(self, timeout: float = _STOPPING) -> list[str]:
+        """Stop all at once. Returns the names of sources that were still busy after `timeout` seconds, which are counted from
+        the first time that this is asked."""
         for reader in self._readers.values():
             reader.ask_to_stop()
-        deadline = time.monotonic() + timeout
-        return [name for name, reader in self._readers.items() if not reader.stop(max(0.0, deadline - time.monotonic()))]
+        now = time.monotonic()
+        self._stop_by = self._stop_by or now + timeout
+        return [name for name, reader in self._readers.items() if not reader.stop(max(0.0, self._stop_by - time.monotonic()))]
 
 
 def _weight(batch: SourceBatch) -> int:

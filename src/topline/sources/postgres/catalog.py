@@ -7,6 +7,7 @@ from typing import Any
 from psycopg.rows import dict_row
 
 from topline.pgsilence import PatientConnection
+from topline.sources.postgres.partitions import PARTED_BY, PARTITIONS, PartitionIndex
 from topline.sources.postgres.shapes import Members, Shape, shape_of
 from topline.sources.postgres.tables import Target
 
@@ -102,6 +103,8 @@ class TableFacts:
     members: Members = field(default_factory=dict)
     columns: tuple[ColumnFacts, ...] = ()
     indexes: tuple[IndexFacts, ...] = ()
+    parted_by: tuple[str, ...] = ()
+    partition_indexes: tuple[PartitionIndex, ...] = ()
 
     def shape(self, target: Target) -> Shape:
         return shape_of_columns(target, self.columns)
@@ -210,8 +213,13 @@ def _table(connection: Connection, target: Target) -> TableFacts | None:
         return None
     columns = read_columns(connection, found["oid"])
     indexes = connection.execute(_INDEXES, [found["oid"]]).fetchall()
+    parted = found["kind"] == "p"
+    partition_indexes = connection.execute(PARTITIONS.encode(), [found["oid"]]).fetchall() if parted else []
+    parted_by = connection.execute(PARTED_BY.encode(), [found["oid"]]).fetchall() if parted else []
     return TableFacts(
         **found,
+        parted_by=tuple(row["name"] for row in parted_by),
+        partition_indexes=tuple(map(PartitionIndex.of, partition_indexes)),
         members=read_members(connection, found["oid"]),
         columns=columns,
         indexes=tuple(IndexFacts(**{**row, "columns": frozenset(row["columns"] or ())}) for row in indexes),

@@ -10,7 +10,7 @@ from psycopg.pq import DiagnosticField
 from psycopg.pq.abc import PGresult
 
 from topline.dsn import parse_dsn
-from topline.errors import ConfigError, SourceHalted, TransientError
+from topline.errors import ConfigError, SourceHalted, SourceNotReady, TransientError
 from topline.pgsilence import KEEPALIVES
 
 # The text of values: the decoder relies on it, so a user's own options do not change it.
@@ -51,11 +51,11 @@ def _options(settings: dict[str, str]) -> str:
 
 @contextlib.contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """psycopg's errors as ours: a lost or refused connection is transient, a missing privilege or object is not."""
+    """psycopg's errors as ours: a lost or refused connection is transient; a missing privilege or object is a person's."""
     try:
         yield
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.UndefinedObject, psycopg.errors.UndefinedTable) as error:
-        raise SourceHalted(f"{doing}: {message(error)}") from None
+        raise SourceNotReady(f"{doing}: {message(error)}") from None
     except psycopg.Error as error:
         raise TransientError(f"{doing}: {message(error)}") from None
 

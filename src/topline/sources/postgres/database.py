@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import psycopg
 import pyarrow as pa
 
-from topline.errors import ConfigError, SourceHalted, ToplineError
+from topline.errors import ConfigError, SourceNotReady, ToplineError
 from topline.pgsilence import Session, end_session
 from topline.sources.base import Fault
 from topline.sources.postgres import catalog, faults, publication
@@ -52,14 +52,14 @@ class Database:
         return catalog.connect(self.conninfo, self._settings.silence)
 
     def prepare(self, done: set[str]) -> Found:
-        """Publication made or brought up to date. `done`: tables already copied. SourceHalted with every fault."""
+        """Publication made or brought up to date. `done`: tables already copied. SourceNotReady with every fault."""
         with translated(f"connecting to {self._source}"), self.connect() as connection:
             if self.before is not None:
                 end_session(connection, self.before)
             found = self._settled(connection)
             present = {name for name, facts in found.tables.items() if facts}
             if problems := self._faults(found, set(self._targets) - (done & present)):
-                raise SourceHalted("\n".join(f"{fault.where}: {fault.problem}: {fault.remedy}" for fault in problems))
+                raise SourceNotReady("\n".join(f"{fault.where}: {fault.problem}: {fault.remedy}" for fault in problems))
             added = publication.ensure(connection, self.publication, found, list(self._targets.values()), self._prunes)
             return Found(found, frozenset(target.name for target in added), _write_position(connection))
 

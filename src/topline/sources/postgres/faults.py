@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from topline.schema import Type
 from topline.sources.base import Fault
+from topline.sources.postgres import partitions
 from topline.sources.postgres.catalog import Catalog, ColumnFacts, ServerFacts, TableFacts
 from topline.sources.postgres.tables import Target, quote
 from topline.sources.postgres.types import bears, class_of
@@ -61,6 +62,9 @@ def _key_faults(where: str, target: Target, facts: TableFacts) -> Iterator[Fault
         yield Fault(where, "no key is declared", "declare it: `meta: {key: [...]}` of the table in the models' sources YAML")
         return
     fitting = [index for index in facts.indexes if index.columns == key]
+    if facts.kind == "p":
+        yield from partitions.key_faults(where, target, facts.parted_by, facts.partition_indexes, unique=bool(fitting))
+        return
     if facts.identity == "f" and fitting:
         return
     chosen = primary if facts.identity == "d" else next((i for i in facts.indexes if i.identity), None)
