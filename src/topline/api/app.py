@@ -17,6 +17,7 @@ from topline.api.answers import AsOfAnswer, Cities, Health, History, Ready, Sale
 from topline.api.ingest import Intakes
 from topline.api.ingest import router as ingest
 from topline.api.problems import ProblemError, install_problems, responses
+from topline.api.remembered import Remembered
 from topline.errors import StateError, TransientError
 from topline.results import Ranking, Reader
 from topline.results.queries import Readiness
@@ -55,6 +56,7 @@ def create_app(
     if intakes:
         app.state.intakes = Intakes(intakes)
         app.include_router(ingest)
+    app.add_middleware(Remembered, generation=lambda: results.generation, today=app.state.today)
     install_problems(app, hosts)
     app.add_middleware(Head)
     return app

@@ -1,7 +1,7 @@
 """Errors of the API, all in one shape: RFC 9457 problem details (application/problem+json)."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from topline.errors import StateError, TransientError
 
@@ -50,18 +51,47 @@ def problem(
 
 def install_problems(app: FastAPI, hosts: frozenset[str]) -> None:
     """Every error that leaves `app` is a problem: ours, the framework's, a strange host's, and those that nobody foresaw."""
-
-    async def edge(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        if request.url.hostname not in hosts:
-            return problem(request, 421, f"this API does not answer as {request.url.hostname!r}; ask {sorted(hosts)[0]}")
-        return await _guarded(request, call_next)
-
     app.exception_handler(ProblemError)(_ours)
     app.exception_handler(HTTPException)(_http)
     app.exception_handler(RequestValidationError)(_invalid)
     app.exception_handler(TransientError)(_unavailable)
     app.exception_handler(StateError)(_unavailable)
-    app.middleware("http")(edge)
+    app.add_middleware(Edge, hosts=hosts)
+
+
+class Edge:
+    """Answers under the given hosts' names only, and says of an error that nobody foresaw nothing but that."""
+
+    def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
+        self._app = app
+        self._hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        if request.url.hostname in self._hosts:
+            await self._guarded(request, receive, send)
+        else:
+            detail = f"this API does not answer as {request.url.hostname!r}; ask {sorted(self._hosts)[0]}"
+            await problem(request, 421, detail)(scope, receive, send)
+
+    async def _guarded(self, request: Request, receive: Receive, send: Send) -> None:
+        begun = False
+
+        async def noting(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(request.scope, receive, noting)
+        except Exception:  # noqa: BLE001 - the edge: logged whole, and answered without its innards
+            _log.exception("%s %s failed", request.method, request.url.path)
+            if not begun:
+                unforeseen = problem(request, 500, "an error that nobody foresaw; the server's log has it")
+                await unforeseen(request.scope, receive, send)
 
 
 def responses(*statuses: HTTPStatus) -> dict[int | str, dict[str, Any]]:
@@ -99,11 +129,3 @@ def _fault(fault: dict[str, Any]) -> str:
 
 async def _unavailable(request: Request, error: Exception) -> Response:
     return problem(request, 503, str(error))
-
-
-async def _guarded(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-    try:
-        return await call_next(request)
-    except Exception:  # noqa: BLE001 - the edge: logged whole, and answered without its innards
-        _log.exception("%s %s failed", request.method, request.url.path)
-        return problem(request, 500, "an error that nobody foresaw; the server's log has it")

@@ -13,6 +13,7 @@ from psycopg_pool import ConnectionPool
 from topline.errors import StateError, TransientError
 from topline.pgsilence import PatientConnection
 from topline.results.connection import qualified, translated, with_keepalives
+from topline.results.listening import Generation
 
 _SILENCE = 3.0  # seconds: who asks the API is told soon
 
@@ -59,6 +60,7 @@ class Reader:
 
     def __init__(self, dsn: str, schema: str, *, connections: int = 8, wait: float = 3.0) -> None:
         self._schema = schema
+        self._listening = Generation(dsn, schema)
         self._pool: ConnectionPool[PatientConnection[DictRow]] = ConnectionPool(
             with_keepalives(dsn),
             connection_class=PatientConnection[DictRow],
@@ -75,9 +77,16 @@ class Reader:
     def open(self) -> "Reader":
         """Start connecting in the background; the first question waits for it."""
         self._pool.open(wait=False)
+        self._listening.start()
         return self
 
+    @property
+    def generation(self) -> int | None:
+        """Changes with each publication; None while nobody can tell."""
+        return self._listening.number
+
     def close(self) -> None:
+        self._listening.stop()
         self._pool.close(timeout=5)
 
     def top_cities(self, day: date, limit: int) -> Ranking:
@@ -107,6 +116,7 @@ class Reader:
     def _ranking(self, model: str, query: str, values: Mapping[str, Any]) -> Ranking:
         statement = _WITH_AS_OF.replace("QUERY", query)
         row = self._one(statement, {"data": qualified(self._schema, model)}, {**values, "model": model})
+        self._listening.saw(row["newest"] or 0)
         times = {source: t and datetime.fromisoformat(t) for source, t in (row["source_times"] or {}).items()}
         return Ranking(row["rows"], AsOf(row["epoch"] or 0, bool(row["held_back"]), times))
 
@@ -137,7 +147,7 @@ def _configure(connection: PatientConnection[DictRow]) -> None:
 
 
 _WITH_AS_OF = """
-SELECT m.epoch, m.source_times, m.epoch < w.epoch AS held_back, r.rows
+SELECT m.epoch, m.source_times, m.epoch < w.epoch AS held_back, w.epoch AS newest, r.rows
 FROM (SELECT coalesce(json_agg(q), '[]') AS rows FROM (QUERY) q) r
 LEFT JOIN {models} m ON m.model = %(model)s AND NOT m.retired
 LEFT JOIN {writer} w ON true
