@@ -19,7 +19,8 @@ SHOWN = 5  # differing rows shown per model
 class Compared:
     """One model or table: rows in truth, rows found, and the first differences in words.
 
-    `comparable` is False for a table whose source cannot be listed: then nothing is known, and `examples` says why.
+    `comparable` is False where nothing can be known, and `examples` says why: a table whose source cannot be listed, a model
+    that has stood still while the log was folded.
     """
 
     name: str
@@ -50,8 +51,12 @@ def audit_results(
 
     Epochs and rows must come from one snapshot of the results database.
     """
+    oldest = reader.floor
     for epoch in sorted(set(epochs.values())):
         names = [name for name in plan.models if epochs.get(name) == epoch]
+        if epoch < oldest:
+            yield from (_folded(name, epoch, oldest) for name in names)
+            continue
         connection = truth(reader, plan, epoch, _with_inputs(plan, names))
         for name in names:
             yield _compare_model(connection, plan.models[name], epoch, rows(name))
@@ -66,8 +71,13 @@ def truth(reader: LogReader, plan: ProjectPlan, epoch: int, models: Collection[s
     connection = reader.connect_duckdb(plan.tables, epoch)
     connection.execute("SET TimeZone = 'UTC'")
     for name in (name for name in plan.models if name in models):
-        connection.execute(f"CREATE TEMP TABLE {quoted(name)} AS SELECT * FROM ({plan.models[name].sql_duckdb})")
+        connection.execute(f"CREATE TEMP TABLE {quoted(name)} AS SELECT * FROM ({plan.models[name].sql_duckdb}\n)")
     return connection
+
+
+def _folded(name: str, epoch: int, oldest: int) -> Compared:
+    why = f"it stands at epoch {epoch}, and the log can be read from epoch {oldest} on: compare it once it goes on"
+    return Compared(name, epoch, 0, 0, 0, 0, (why,), False)
 
 
 def _with_inputs(plan: ProjectPlan, names: Collection[str]) -> set[str]:
