@@ -1,4 +1,4 @@
-"""What the fault tests measured: each appends lines of JSON to the file that TOPLINE_TEST_FAULTS names; here they become a table.
+"""What fault tests measured: they append lines of JSON to the file that TOPLINE_TEST_FAULTS names; here these become a table.
 
 `python -m tests.faults.report FILE` prints it as Markdown.
 """

@@ -93,12 +93,13 @@ class Till:
         self._note(records, answer["kept_as_dead_letters"])
 
     def _tried(self, body: bytes, headers: dict[str, str]) -> dict[str, int] | None:
-        address = self._address()
+        if not (address := self._address()):
+            return None
         try:
-            answer = self._client.post(f"{address}/api/v1/ingest/till.sales", content=body, headers=headers) if address else None
+            answer = self._client.post(f"{address}/api/v1/ingest/till.sales", content=body, headers=headers)
         except httpx2.TransportError:
             return None
-        if answer is None or answer.status_code >= 500 or answer.status_code in (409, 429):
+        if answer.status_code >= 500 or answer.status_code in (409, 429):
             return None
         assert answer.status_code == 202, answer.text
         accepted: dict[str, int] = answer.json()

@@ -1,12 +1,11 @@
 """Runs the engine for `topline run`."""
 
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from topline.cli.output import counted, out, print_json
-from topline.cli.running import Session, Stop, session
+from topline.cli.output import counted, err, out, print_json
+from topline.cli.running import Interrupted, Session, Stop, session
 from topline.cli.watching import rebuild_progress, watched
 from topline.config import Project
 
@@ -32,7 +31,15 @@ class Wishes:
 def run_engine(project: Project, wishes: Wishes) -> int:
     """The exit code: 130 after Ctrl-C; 1 with `strict` and new dead letters. WorkError where not all work was done."""
     stop = Stop()
-    with stop.on_signals(), _session(project, wishes.take_over, quiet=wishes.as_json) as running:
+    try:
+        with stop.on_signals():
+            return _run(project, wishes, stop)
+    except Interrupted:  # nothing was begun yet
+        return stop.exit_code
+
+
+def _run(project: Project, wishes: Wishes, stop: Stop) -> int:
+    with _session(project, wishes, stop) as running:
         with watched(running, plain=wishes.as_json):
             if wishes.until_idle:
                 running.run_until_idle(stop, wishes.patience)
@@ -40,15 +47,24 @@ def run_engine(project: Project, wishes: Wishes) -> int:
                 running.run(stop)
         summary = _summary(running)
     _report(summary, wishes.as_json)
-    if stop.signal == signal.SIGINT:
-        return 130
-    return 1 if wishes.strict and summary["dead letters"] else 0
+    return stop.exit_code or (1 if wishes.strict and summary["dead letters"] else 0)
 
 
 @contextmanager
-def _session(project: Project, take_over: bool, *, quiet: bool) -> Iterator[Session]:
-    with rebuild_progress(quiet=quiet) as on_rebuild, session(project, take_over=take_over, on_rebuild=on_rebuild) as running:
+def _session(project: Project, wishes: Wishes, stop: Stop) -> Iterator[Session]:
+    with ExitStack() as stack:
+        on_rebuild = stack.enter_context(rebuild_progress(quiet=wishes.as_json))
+        begun = session(
+            project,
+            take_over=wishes.take_over,
+            on_rebuild=on_rebuild,
+            patient=not wishes.until_idle,
+            droppable=stop.droppable,
+        )
+        running = stack.enter_context(begun)
         on_rebuild.done()
+        if error := running.started.engine.machinery.publication.last_error:
+            err.print(f"{error}; it is tried again, and what is read meanwhile is kept", markup=False, soft_wrap=True)
         yield running
 
 

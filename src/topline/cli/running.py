@@ -2,10 +2,11 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FrameType
 
@@ -22,13 +23,25 @@ from topline.results import Reader, StatusWriter
 from topline.sources.push import intakes
 from topline.sources.reader import ReaderState, Status
 
+_LEAVE_VIEW = b"\x1b[?1049l\x1b[?25h"  # a terminal's other screen goes, its cursor comes
+
+
+class Interrupted(BaseException):
+    """A signal came amid work that may be dropped at any instant. As KeyboardInterrupt, it is no fault of that work."""
+
 
 class Stop:
     """Set by SIGINT or SIGTERM (`signal` says which), or by the program itself."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
+        self._droppable = False
         self.signal = 0
+
+    @property
+    def exit_code(self) -> int:
+        """As a shell has it: 130 after Ctrl-C; one that is told to end by SIGTERM, and does, has done what it was told."""
+        return 130 if self.signal == signal.SIGINT else 0
 
     def __call__(self) -> bool:
         return self._event.is_set()
@@ -41,7 +54,7 @@ class Stop:
 
     @contextmanager
     def on_signals(self) -> Iterator["Stop"]:
-        """The first signal stops cleanly; a second one of the same kind does what it always does."""
+        """The first signal stops cleanly; a second one ends the process at once, as a crash would, which loses nothing."""
         before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield self
@@ -49,10 +62,37 @@ class Stop:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
+    @contextmanager
+    def droppable(self) -> Iterator[None]:
+        """A signal raises Interrupted amid the work inside. What the work makes of that (DuckDB: an error of its own) is not
+        the fault, once it was stopped."""
+        self._droppable = True
+        try:
+            self._drop_if_stopped()
+            yield
+        except Exception:
+            self._drop_if_stopped()
+            raise
+        finally:
+            self._droppable = False
+
+    def _drop_if_stopped(self) -> None:
+        if self.signal:
+            raise Interrupted
+
     def _handle(self, number: int, _frame: FrameType | None) -> None:
+        if self.signal:
+            _end_at_once(number)
         self.signal = number
         self._event.set()
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        if self._droppable:
+            raise Interrupted
+
+
+def _end_at_once(number: int) -> None:
+    if sys.stdout.isatty():
+        os.write(sys.stdout.fileno(), _LEAVE_VIEW)
+    os._exit(128 + number)
 
 
 class Patience:
@@ -116,11 +156,18 @@ class Session:
 
 @contextmanager
 def session(
-    project: Project, *, take_over: bool = False, on_rebuild: Callable[[str, int], None] | None = None
+    project: Project,
+    *,
+    take_over: bool = False,
+    on_rebuild: Callable[[str, int], None] | None = None,
+    patient: bool = False,
+    droppable: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Iterator[Session]:
-    """Everything that `topline run` keeps going, closed in the reverse order at the end."""
+    """Everything that `topline run` keeps going, closed in the reverse order at the end. For the arguments see `started`."""
     with ExitStack() as stack:
-        begun = stack.enter_context(started(project, take_over=take_over, on_rebuild=on_rebuild))
+        begun = stack.enter_context(
+            started(project, take_over=take_over, on_rebuild=on_rebuild, patient=patient, droppable=droppable)
+        )
         results = project.config.results
         reader = Reader(begun.results_dsn, results.schema_).open()
         stack.callback(reader.close)

@@ -51,8 +51,9 @@ class Attendant:
 
     def start(self) -> None:
         """The first look is taken here, so that a run of a moment carries out what waits too."""
-        with contextlib.suppress(TransientError):
-            self._fetch()
+        if self._engine.machinery.publication.opened:
+            with contextlib.suppress(TransientError):
+                self._fetch()
         self._thread.start()
 
     def stop(self) -> None:
@@ -95,6 +96,9 @@ class Attendant:
             self._failure = error
 
     def _try_to_look(self) -> None:
+        if not self._engine.machinery.publication.opened:  # there may be no tables to write to
+            self._try_to_revive()
+            return
         try:
             self._look()
         except TransientError:  # the results database is down: publication says so, and the next look tries again

@@ -24,6 +24,7 @@ REJECTED = "rejected_sales"
 _IDLE, _BUSY = 0.05, 0.002  # seconds that a turn waits for changes: with nothing else to do, and with publishing under way
 _SPARING = 5  # in a backlog, publishing may take one part in so many of the time: rows dirty twice are published once
 _PATIENCE = 15.0  # seconds that stopping waits for the results database
+_SILENT = 2.0  # ... where it does not answer: the log keeps what it lacks
 Positions = dict[str, dict[str, Position]]
 
 
@@ -116,7 +117,7 @@ class Engine:
         self.machinery.readers.stop()
         if self._cut_off:
             return
-        self._drain(stop if until_idle else _after(_PATIENCE))
+        self._drain(*((stop, _PATIENCE) if until_idle else (_after(_PATIENCE), _SILENT)))
         self.machinery.checkpoints.save()
 
     def turn(self, timeout: float) -> bool:
@@ -147,9 +148,9 @@ class Engine:
         model = self.machinery.plan.models.get(REJECTED)
         return self.machinery.dataflow.count(REJECTED) if model is not None and model.published else 0
 
-    def _drain(self, give_up: Callable[[], bool]) -> None:
+    def _drain(self, give_up: Callable[[], bool], patience: float) -> None:
         """Publish what is folded; gives up on a results database that does not answer for long."""
-        while not self.caught_up() and not give_up() and self.machinery.publication.failing_for < _PATIENCE:
+        while not self.caught_up() and not give_up() and self.machinery.publication.failing_for < patience:
             self._publish(backlog=False)
             time.sleep(_BUSY)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import pyarrow as pa
 
@@ -14,7 +14,7 @@ from topline.changes import Position
 from topline.errors import ModelHalted, TransientError
 from topline.live.dataflow import Dataflow
 from topline.models.plan import ModelPlan
-from topline.results import Changed, Epoch, Publisher, Replace
+from topline.results import Changed, Epoch, Opened, Publisher, RefusedError, Replace
 
 _GRACE = 5.0  # seconds
 
@@ -46,6 +46,14 @@ class _Dirty:
         return keys.group_by(keys.column_names).aggregate([])
 
 
+@dataclass(frozen=True, slots=True)
+class _Opening:
+    """The results database did not answer at the start: `work` is tried until it does, then `note` is told what it found."""
+
+    work: Callable[[], Opened]
+    note: Callable[[Opened], None]
+
+
 class Publication:
     """`note` what changed, `offer` an epoch when the worker is free, `settle` what it finished. Engine's thread only."""
 
@@ -55,7 +63,8 @@ class Publication:
         self._models = {name: model for name, model in models.items() if model.published}
         self._dirty: dict[str, _Dirty] = {}
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="publish")
-        self._running: Future[dict[str, int]] | None = None
+        self._running: Future[Any] | None = None
+        self._opening: _Opening | None = None
         self._epoch: Epoch | None = None
         self._retry_at = 0.0
         self._failures = 0
@@ -82,9 +91,18 @@ class Publication:
     def dirty(self, held: frozenset[str] = frozenset()) -> bool:
         return any(model not in held for model in self._dirty)
 
+    def open_later(self, work: Callable[[], Opened], note: Callable[[Opened], None], error: TransientError) -> None:
+        """Nothing is published until the results database answers. `work` runs on the worker, `note` on the engine's thread."""
+        self._opening = _Opening(work, note)
+        self._back_off(error)
+
+    @property
+    def opened(self) -> bool:
+        return self._opening is None
+
     @property
     def busy(self) -> bool:
-        return self._epoch is not None
+        return self._epoch is not None or self._opening is not None
 
     def offer(
         self,
@@ -105,6 +123,8 @@ class Publication:
     def settle(self, published: Published, halted: Callable[[str, str], None]) -> None:
         """Take note of a finished transaction. A passing failure is tried again with backoff; a model whose rows
         PostgreSQL cannot hold is told to `halted`, and the others are published without it; anything else is raised."""
+        if self._opening is not None:
+            self._settle_opening(self._opening)
         if self._epoch is None:
             return
         if self._running is None:
@@ -129,6 +149,25 @@ class Publication:
         self.failing_since = None
         self._note_freshness(epoch)
         published(epoch.number, list(epoch.models))
+
+    def _settle_opening(self, opening: _Opening) -> None:
+        if self._running is None:
+            if time.monotonic() >= self._retry_at:
+                self._running = self._worker.submit(opening.work)
+            return
+        if not self._running.done():
+            return
+        running, self._running = self._running, None
+        try:
+            opened = running.result()
+        except RefusedError:
+            raise
+        except TransientError as error:
+            self._back_off(error)
+            return
+        self._opening, self._failures, self.last_error = None, 0, ""
+        self.failing_since = None
+        opening.note(opened)
 
     @property
     def failing_for(self) -> float:

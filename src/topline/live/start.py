@@ -1,7 +1,7 @@
 """Puts the engine together: plan, log, state (from the checkpoint or the log), sources, results."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from topline.config import Project
 from topline.dsn import parse_dsn
 from topline.embedded import EmbeddedPostgres
 from topline.embedded.partner import PartnerService, book_of
-from topline.errors import StateError
+from topline.errors import StateError, TransientError
 from topline.faults import point
 from topline.live.checkpoint import Checkpoints, load_checkpoint
 from topline.live.dataflow import Dataflow
@@ -25,7 +25,7 @@ from topline.live.publication import Publication
 from topline.log import Log
 from topline.models import load
 from topline.models.plan import ModelPlan, ProjectPlan
-from topline.results import Publisher
+from topline.results import Opened, Publisher, RefusedError
 from topline.schema import TableSchema
 from topline.sources.base import Resume, Source
 from topline.sources.reader import Readers
@@ -108,9 +108,18 @@ class Started:
 
 @contextmanager
 def started(
-    project: Project, *, take_over: bool = False, on_rebuild: Callable[[str, int], None] | None = None
+    project: Project,
+    *,
+    take_over: bool = False,
+    on_rebuild: Callable[[str, int], None] | None = None,
+    patient: bool = False,
+    droppable: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Iterator[Started]:
-    """The engine, ready to run. Everything that it opened is closed at the end, in the reverse order."""
+    """The engine, ready to run. Everything that it opened is closed at the end, in the reverse order.
+
+    `patient`: a results database that does not answer is asked again while the engine runs; else TransientError.
+    `droppable`: entered for the work that may last and may be broken off at any instant, by an exception.
+    """
     plan = load_plan(project)
     with ExitStack() as stack:
         real = stack.enter_context(databases(project))
@@ -124,10 +133,12 @@ def started(
             swap_fraction=project.config.results.swap_fraction,
         )
         stack.callback(publisher.close)
-        dataflow = restored(project.state_dir, plan, log, on_rebuild or _unwatched)
+        with droppable():
+            dataflow = restored(project.state_dir, plan, log, on_rebuild or _unwatched)
         sources = build(project, plan.tables, embedded=real.embedded)
         publication = Publication(publisher, dataflow, plan.models)
-        _note_unpublished(plan, log, publisher, publication, take_over)
+        with droppable():
+            _open_results(Results(plan, log, publisher, publication, take_over), patient=patient)
         engine = _engine(project, plan, log, dataflow, publication, sources)
         stack.callback(lambda: engine.machinery.dataflow.close())
         stack.callback(engine.machinery.publication.close)
@@ -166,16 +177,46 @@ def log_resume(log: Log) -> Callable[[str], Resume]:
     return resume
 
 
-def _note_unpublished(plan: ProjectPlan, log: Log, publisher: Publisher, publication: Publication, take_over: bool) -> None:
-    """What PostgreSQL lacks: whole models where the log cannot say, else the keys that the log still owes."""
-    opened = publisher.open(plan.models, epoch=log.epoch, published=log.published_epochs(), take_over=take_over)
-    whole = opened.must_republish | Marks(log).stale
-    for name, model in plan.models.items():
-        keys = None if name in whole or not model.published else _owed(log, model)
-        if keys is not None:
-            publication.note({name: keys})
-        elif model.published:
-            publication.note_whole(name)
+@dataclass(frozen=True)
+class Results:
+    """What opening the results takes."""
+
+    plan: ProjectPlan
+    log: Log
+    publisher: Publisher
+    publication: Publication
+    take_over: bool
+
+    def opener(self) -> Callable[[], Opened]:
+        """What is compared with PostgreSQL is the state as it is now, before this engine folds anything: an older copy of a
+        state must not pass for the newest because it has read on meanwhile."""
+        epoch, published = self.log.epoch, self.log.published_epochs()
+        return lambda: self.publisher.open(self.plan.models, epoch=epoch, published=published, take_over=self.take_over)
+
+    def note_unpublished(self, opened: Opened) -> None:
+        """What PostgreSQL lacks: whole models where the log cannot say, else the keys that the log still owes."""
+        whole = opened.must_republish | Marks(self.log).stale
+        for name, model in self.plan.models.items():
+            keys = None if name in whole or not model.published else _owed(self.log, model)
+            if keys is not None:
+                self.publication.note({name: keys})
+            elif model.published:
+                self.publication.note_whole(name)
+
+
+def _open_results(results: Results, *, patient: bool) -> None:
+    """RefusedError, and where it is not `patient` every TransientError, ends the start."""
+    opener = results.opener()
+    try:
+        opened = opener()
+    except RefusedError:
+        raise
+    except TransientError as error:
+        if not patient:
+            raise
+        results.publication.open_later(opener, results.note_unpublished, error)
+    else:
+        results.note_unpublished(opened)
 
 
 def _owed(log: Log, model: ModelPlan) -> pa.Table | None:

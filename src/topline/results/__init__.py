@@ -2,6 +2,7 @@
 
 from topline.results.checking import check_results
 from topline.results.commands import Answer, Command, Commands
+from topline.results.connection import RefusedError
 from topline.results.epoch import Changed, Epoch, Model, Opened, Replace
 from topline.results.publisher import CHANNEL, Publisher
 from topline.results.queries import AsOf, Ranking, Reader
@@ -23,6 +24,7 @@ __all__ = [
     "Publisher",
     "Ranking",
     "Reader",
+    "RefusedError",
     "Replace",
     "Snapshot",
     "SourceStatus",

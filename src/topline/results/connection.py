@@ -19,8 +19,24 @@ Connection = PatientConnection[TupleRow]
 Cursor = psycopg.Cursor[TupleRow]
 T = TypeVar("T")
 
+
+class RefusedError(TransientError):
+    """The server answers, and does not let us in: another try alone does not help, but somebody may mend it meanwhile."""
+
+
 OLDEST_SERVER = 150000  # MERGE
 PASSING = (errors.DeadlockDetected, errors.SerializationFailure, errors.LockNotAvailable)
+# libpq gives no SQLSTATE for a connection that is refused; in another language of the server's, it is tried again.
+_REFUSALS = (
+    "password authentication failed",
+    "no password supplied",
+    "no pg_hba.conf entry",
+    "is not permitted to log in",
+    "permission denied for database",
+    '" does not exist',  # a database, a role
+    "no such database",  # PgBouncer
+    "no such user",
+)
 _SETTINGS = {
     "TimeZone": "UTC",
     "DateStyle": "ISO, YMD",
@@ -92,6 +108,8 @@ def translated() -> Iterator[None]:
             "Start it again: what is missing is made and republished"
         ) from error
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        if any(refusal in str(error) for refusal in _REFUSALS):
+            raise RefusedError(f"the results database refuses: {_text(error)}. Correct results.dsn or the server") from error
         raise TransientError(f"the results database does not answer: {_text(error)}") from error
 
 
