@@ -173,7 +173,7 @@ class Composer:
             relation = self._operators.bag(relation)
         key = relation.key or ()
         if relation.model or any(relation.column(name).nullable for name in key):
-            relation = self._operators.without_null_keys(relation)
+            relation = self._operators.without_null_keys(relation, len(self._models))
         return relation, key
 
     def _finish(self, name: str, relation: Relation, key: tuple[str, ...]) -> Model:

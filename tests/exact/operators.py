@@ -389,10 +389,10 @@ class Operators:
             measures=("count",),
         )
 
-    def without_null_keys(self, relation: Relation) -> Relation:
-        """A published key is never NULL: a value that no row has stands for it."""
+    def without_null_keys(self, relation: Relation, mark: int) -> Relation:
+        """A published key is never NULL: a value that no row has stands for it, another for each `mark` (0 to 27)."""
         source = relation.read_as("t")
-        outputs = {n: _never_null(e) if e.nullable and n in (relation.key or ()) else e for n, e in source.env.items()}
+        outputs = {n: _never_null(e, mark) if e.nullable and n in (relation.key or ()) else e for n, e in source.env.items()}
         sql, lite = select(outputs, source)
         key = _passed([source.env[name].sql for name in relation.key or ()], outputs)
         return Relation(
@@ -400,21 +400,24 @@ class Operators:
         )
 
 
-_NEVER: dict[Type, tuple[str, str]] = {
-    Type.TEXT: ("'~never~'", "'~never~'"),
-    Type.BIGINT: ("cast(-987654321987654 as bigint)", "-987654321987654"),
-    Type.DECIMAL: ("cast(-98765432.1 as decimal(18,4))", str(-987654321 * UNITS // 10)),
-    Type.DATE: ("date '1900-01-01'", "'1900-01-01'"),
-    Type.TIMESTAMP: ("timestamp '1900-01-01 00:00:00'", "'1900-01-01 00:00:00.000000'"),
-    Type.TIMESTAMPTZ: ("timestamptz '1900-01-01 00:00:00+00'", "'1900-01-01 00:00:00.000000'"),
-}
+def _never(type_: Type, mark: int) -> tuple[str, str]:
+    """A value that no column holds, another for each `mark`: what stood for NULL in one model may meet a NULL in the next."""
+    number, day = -987654321987600 - mark, f"1900-01-{mark + 1:02}"
+    return {
+        Type.TEXT: (f"'~never {mark}~'", f"'~never {mark}~'"),
+        Type.BIGINT: (f"cast({number} as bigint)", str(number)),
+        Type.DECIMAL: (f"cast(-98765432.{mark} as decimal(18,4))", str(-(98765432 * UNITS) - int(f"{mark}".ljust(4, "0")))),
+        Type.DATE: (f"date '{day}'", f"'{day}'"),
+        Type.TIMESTAMP: (f"timestamp '{day} 00:00:00'", f"'{day} 00:00:00.000000'"),
+        Type.TIMESTAMPTZ: (f"timestamptz '{day} 00:00:00+00'", f"'{day} 00:00:00.000000'"),
+    }[type_]
 
 
-def _never_null(e: Expr) -> Expr:
+def _never_null(e: Expr, mark: int) -> Expr:
     if e.type is Type.BOOLEAN:
-        form = "case when {0} then 'yes' when {0} is null then '~never~' else 'no' end"
-        return Expr(form.format(e.sql), form.format(e.lite), Type.TEXT, False)
-    sql, lite = _NEVER[e.type]
+        form = "case when {0} then 'yes' when {0} is null then '~never {1}~' else 'no' end"
+        return Expr(form.format(e.sql, mark), form.format(e.lite, mark), Type.TEXT, False)
+    sql, lite = _never(e.type, mark)
     return Expr(f"coalesce({e.sql}, {sql})", f"coalesce({e.lite}, {lite})", e.type, False)
 
 

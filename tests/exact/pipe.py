@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
@@ -11,7 +12,9 @@ from tests.exact.engines import Rows, plain_rows
 from tests.exact.tables import Row
 from topline.changes import Position, SourceBatch, Sweep, TableChanges
 from topline.live.admission import Admission, joined
+from topline.live.checkpoint import Checkpoints
 from topline.live.dataflow import Applied, Dataflow
+from topline.live.start import restored
 from topline.log import Log, LogEntry
 from topline.models.plan import ProjectPlan
 
@@ -46,29 +49,61 @@ class Replica:
 
 
 class Pipe:
-    """Feeds batches in the order of `Engine.fold`; with a folder they go to a real log there."""
+    """Feeds batches in the order of `Engine.fold`; with a folder they go to a real log there, and a Pipe that is opened on it
+    again goes on where the last one stood. `replica` outlives it, as PostgreSQL does."""
 
-    def __init__(self, plan: ProjectPlan, folder: Path | None = None) -> None:
+    def __init__(self, plan: ProjectPlan, folder: Path | None = None, replica: Replica | None = None) -> None:
         self.plan = plan
-        self.dataflow = Dataflow(plan)
-        self.replica = Replica(plan)
+        self.folder = folder
+        self.replica = replica or Replica(plan)
+        self._dirty: list[Mapping[str, pa.Table]] = []
         self.log = Log.open(folder, plan.name) if folder else None
-        if self.log:
+        if self.log and folder:
             self.log.declare(plan.tables)
-        self.admission = Admission(self.log.positions() if self.log else {})
+            self.dataflow = restored(folder, plan, self.log, lambda _table, _rows: None)
+            self.admission = Admission(self.log.positions())
+            self._owe()
+        else:
+            self.dataflow, self.admission = Dataflow(plan), Admission({})
 
-    def feed(self, batches: Sequence[SourceBatch]) -> Applied:
+    def _owe(self) -> None:
+        """What was committed and not published is published first."""
+        assert self.log is not None
+        for model in self.replica.tables:
+            if len(keys := self.log.dirty_after(model)):
+                self.replica.publish(self.dataflow, {model: keys})
+        self.log.mark_published(self.log.epoch, self.replica.tables)
+
+    def feed(self, batches: Sequence[SourceBatch], *, publish: bool = True) -> Applied:
         """One fold of all that is new in `batches`."""
         admitted = [new for batch in batches if (new := self.admission.admit(batch)) is not None]
         parts = [part for batch in admitted for part in batch.parts if isinstance(part, TableChanges | Sweep)]
         applied = self.dataflow.apply(joined(part for part in parts if part.table in self.plan.tables))
         if self.log:
-            positions: Positions = {}
-            for batch in admitted:
-                positions.setdefault(batch.source, {}).update(batch.positions)
-            self.log.append(LogEntry(changes=applied.resolved, positions=positions, dirty=applied.dirty))
-        self.replica.publish(self.dataflow, applied.dirty)
+            self._commit(self.log, admitted, applied)
+        self._dirty.append(applied.dirty)
+        if publish:
+            self.publish()
         return applied
+
+    def publish(self) -> None:
+        """All that is dirty."""
+        for dirty in self._dirty:
+            self.replica.publish(self.dataflow, dirty)
+        self._dirty.clear()
+        if self.log:
+            self.log.mark_published(self.log.epoch, self.replica.tables)
+
+    def _commit(self, log: Log, admitted: Sequence[SourceBatch], applied: Applied) -> None:
+        positions: Positions = {}
+        for batch in admitted:
+            positions.setdefault(batch.source, {}).update(batch.positions)
+        log.append(LogEntry(changes=applied.resolved, positions=positions, dirty=applied.dirty))
+
+    def checkpoint(self) -> None:
+        assert self.log is not None
+        assert self.folder is not None
+        Checkpoints(self.folder, self.log, self.dataflow, share=0).save()
 
     def rows(self) -> dict[str, Rows]:
         """Published model -> its rows, as the dataflow has them."""
@@ -88,3 +123,11 @@ class Pipe:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def digest(rows: Mapping[str, Rows]) -> dict[str, tuple[int, str]]:
+    """Count and hash of each relation's rows, whatever their order."""
+    return {
+        name: (found.total(), sha256("\n".join(sorted(map(repr, found.elements()))).encode()).hexdigest())
+        for name, found in rows.items()
+    }

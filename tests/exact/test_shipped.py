@@ -10,11 +10,11 @@ from tests.exact.history import Histories
 from tests.exact.shipped import SALES, TPCH, rankings, sales_plan, specs, tpch_plan
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_the_shipped_rankings_are_what_python_counts(seed: int) -> None:
     plan = sales_plan()
     tables = specs(plan, SALES)
-    done = check(plan, tables, Histories(Random(seed), tables).history(7), rankings)
+    done = check(plan, tables, Histories(Random(seed), tables).history(6), rankings)
     assert done.rows > 300
 
 
@@ -22,5 +22,5 @@ def test_the_shipped_rankings_are_what_python_counts(seed: int) -> None:
 def test_the_order_system_of_tpch(places: int) -> None:
     plan = tpch_plan(places)
     tables = specs(plan, TPCH)
-    done = check(plan, tables, Histories(Random(places), tables).history(10), lambda _: {})
-    assert done.rows > 100
+    done = check(plan, tables, Histories(Random(places), tables).history(7), lambda _: {})
+    assert done.rows > 60
