@@ -1,13 +1,16 @@
 """Named points at which a fault test may end the process, as a crash would. Without that test's variable they do nothing.
 
 `TOPLINE_TEST_KILL_AT=append:before-commit` kills (SIGKILL) at the first pass of that point, `append:before-commit@3` at the
-third. A name is `part:step`; POINTS has every one, in the order in which a sale meets them.
+third; with `TOPLINE_TEST_KILL_ONCE=FILE`, passes count once FILE is there. A name is `part:step`; POINTS has every one, in the
+order in which a sale meets them.
 """
 
 import os
 import signal
+from pathlib import Path
 
 VARIABLE = "TOPLINE_TEST_KILL_AT"
+ONCE = "TOPLINE_TEST_KILL_ONCE"
 
 # Each is placed once or more in the code, and reached by tests/faults/test_kills.py.
 POINTS = {
@@ -73,8 +76,11 @@ class _Countdown:
     def __init__(self, setting: str) -> None:
         self.name, _, passes = setting.partition("@")
         self.left = int(passes or 1)
+        self._once = Path(os.environ.get(ONCE) or "/")
 
     def reached(self) -> None:
+        if not self._once.exists():
+            return
         self.left -= 1
         if self.left == 0:
             os.kill(os.getpid(), signal.SIGKILL)

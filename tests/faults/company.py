@@ -22,7 +22,7 @@ from tests.project import new_project
 from topline.config import load_project
 from topline.embedded import EmbeddedPostgres
 from topline.embedded.partner import book_of
-from topline.faults import VARIABLE
+from topline.faults import ONCE, VARIABLE
 from topline.generate import Generator, Options, compare
 from topline.generate.rankings import rankings
 from topline.live.audit import audit_results
@@ -62,7 +62,7 @@ class Balance:
 class Company:
     """`shop` and `results` are servers of their own; `process` is the engine's, the last that was started."""
 
-    def __init__(self, folder: Path, seed: int, *, rate: float = 150, history: int = 300) -> None:
+    def __init__(self, folder: Path, seed: int, *, rate: float = 80, history: int = 300) -> None:
         self.project = new_project(folder / "sales", QUICK)
         self.shop, self.results = EmbeddedPostgres(folder / "shop"), EmbeddedPostgres(folder / "results")
         self._model_form, self._broken = 0, 0
@@ -145,18 +145,28 @@ class Company:
     # the engine
 
     def start(self, *arguments: str, kill_at: str = "", env: Mapping[str, str] | None = None) -> "subprocess.Popen[bytes]":
+        """`kill_at`: the point at which it dies, the first time or any time after `arm` if the environment has ONCE."""
         (self.state / "engine.json").unlink(missing_ok=True)
         armed = {VARIABLE: kill_at} if kill_at else {}
         self._since = time.time()
         self.process = self.project.start("run", *arguments, env={**armed, **(env or {})})
         return self.process
 
-    def recover(self, env: Mapping[str, str] | None = None) -> float:
-        """Start it, and wait until it says that it is ready; the seconds that this took."""
+    def recover(self, *arguments: str, kill_at: str = "", env: Mapping[str, str] | None = None) -> float:
+        """Start it, and wait until it says that it is ready; the seconds that this took. It dies at `kill_at` after `arm`."""
         began = time.monotonic()
-        process = self.start(env=env)
+        self._trigger.unlink(missing_ok=True)
+        process = self.start(*arguments, kill_at=kill_at, env={ONCE: str(self._trigger), **(env or {})})
         until(self.is_ready, timeout=PATIENCE, what=f"ready; exit code {process.poll()}; {self.project.output()[-2000:]}")
         return time.monotonic() - began
+
+    @property
+    def _trigger(self) -> Path:
+        return self.project.folder / "trigger"
+
+    def arm(self) -> None:
+        """Let what `recover` started die at its point from now on."""
+        self._trigger.touch()
 
     def running(self) -> "subprocess.Popen[bytes]":
         """The engine's process, ready."""
@@ -229,15 +239,16 @@ class Company:
     def _snapshot(self, published: Mapping[str, TableSchema]) -> Snapshot:
         return Snapshot(self.dsn(), "topline", published)
 
-    def finish(self) -> Balance:
-        """Nobody sells any more, and all of it is taken and published: the balance. The generator must agree, and the audit."""
-        self.recover()
+    def finish(self) -> tuple[float, Balance]:
+        """Nobody sells any more, and all is taken and published, as the audit must agree: the balance, and how many seconds the
+        last start took."""
+        seconds = self.recover()
         self.till.stop()
         self.generator.stop()
         self.kill()
         self.project.run("run", "--until-idle")
         self.project.run("audit")
-        return self.balance()
+        return seconds, self.balance()
 
     def differences(self) -> dict[str, list[str]]:
         found = compare(self.shop.dsn("ledger"), self.dsn(), "topline", ZONE)

@@ -10,6 +10,7 @@ import pytest
 from tests.project import TestProject
 
 POINTS = ["append:before-commit", "append:after-commit", "publish:before-note"]
+SWEEP = "poll:sweep"  # what a list that is read anew no longer has goes
 TABLES = """
 CREATE TABLE sellers (seller_id INTEGER PRIMARY KEY, seller_name TEXT);
 CREATE TABLE sales (sale_id INTEGER PRIMARY KEY, seller_id INT REFERENCES sellers, sold_on DATE, city TEXT, country TEXT,
@@ -65,7 +66,9 @@ def test_killed_anywhere_the_results_are_those_of_the_database(tmp_path: Path, s
     project = TestProject(tmp_path / "project")
     (project.folder / ".env").write_text("\n".join(["TOPLINE_API__PORT=0", *settings]) + "\n")
     with project.server():
-        for point in POINTS:
+        for point in [*POINTS, SWEEP]:
+            if point == SWEEP:
+                project.call("resync", "shop")
             process = project.start("run", env={"TOPLINE_TEST_KILL_AT": point})
             assert process.wait(60) == -signal.SIGKILL, project.output()
             shop.change(25)

@@ -46,7 +46,7 @@ def test_servers_that_are_killed_and_come_back_are_gone_on_with(made: Company, w
 
 
 def test_after_all_of_this_nothing_is_lost_and_nothing_twice(made: Company) -> None:
-    balance = made.finish()
+    _, balance = made.finish()
     assert (balance.lost, balance.doubled) == (0, 0)
     assert made.differences() == {}
 
@@ -63,7 +63,7 @@ def test_servers_that_are_killed_again_and_again(tmp_path: Path, seed: int) -> N
                 part = "source and results" if which == "both" else "the source" if which == "shop" else "the results"
                 what = f"kill -9 of PostgreSQL: {part}"
                 note(fault=what, point=str(number), seed=seed, round=f"servers {seed}", kills=1, restart=seconds)
-        balance = one.finish()
+        _, balance = one.finish()
         note(round=f"servers {seed}", lost=balance.lost, doubled=balance.doubled)
         assert (balance.lost, balance.doubled) == (0, 0)
         assert one.differences() == {}
