@@ -3,6 +3,7 @@
 # make test-long             those that take longer: larger data, more kills, more histories
 # make soak [N=10000] [MINUTES=..] [SEED=..] [WHAT=histories|resources]
 #                            histories until N are done or the time is over; a failure prints the line that replays it
+# make bench [ONLY="whole drain"] [SCALE=small|full] [RESUME=1]   figures, and docs/benchmarks.md made of them
 # make setup-dbt             .venv-dbt, in which the tests run dbt (make test does it by itself)
 .PHONY: help setup setup-dbt demo test test-long soak lint format lock bench
 
@@ -47,4 +48,4 @@ lock:
 	.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header scripts/dbt.in -o scripts/dbt.lock
 
 bench: setup
-	.venv/bin/python -m bench
+	.venv/bin/python -m bench $(if $(SCALE),--scale $(SCALE)) $(if $(RESUME),--resume) $(ONLY)

@@ -14,7 +14,7 @@ from bench.figures import COLUMNS, NAMES, Result, kept, rows
 from bench.machine import code
 from bench.page import PAGE, render
 
-LIMIT = {"small": 600, "full": 3 * 3600}
+LIMIT = {"small": 1800, "full": 3 * 3600}
 """Seconds after which a benchmark is given up."""
 
 

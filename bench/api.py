@@ -1,40 +1,49 @@
-"""The top 10 of a day over HTTP: latency at a fixed number of requests a second, and the server's CPU a request.
-
-python -m bench.api [REQUESTS_A_SECOND] [SECONDS] on the shipped project with generated sales.
-"""
+"""The top 10 of a day over HTTP: latency at a fixed number of requests a second, and the server's CPU a request."""
 
 import http.client
-import subprocess
-import sys
 import threading
 import time
-from pathlib import Path
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from bench.end_to_end import TOPLINE, api_of, project, run
+from bench.figures import Bar, Figure
+from bench.meter import tree_cpu
+from bench.project import Engine, running, shipped
 
+SIZES = {"small": (3, 2), "full": (10, 5)}
+"""Seconds of a measurement, and how many there are at each rate."""
+RATES = (500, 1_000)
 CLIENTS = 8
 PATH = "/api/v1/sales/city?limit=10"
 
 
-def main(rate: int, seconds: int) -> None:
-    with project() as folder:
-        run(folder, "generate", "--count", "20000")
-        run(folder, "run", "--until-idle")
-        engine = subprocess.Popen([*TOPLINE, "run", "--set", "api.port=0"], cwd=folder, stdout=subprocess.DEVNULL)
-        try:
-            address = urlsplit(api_of(folder)).netloc
-            load(address, rate, 2)
-            before = cpu(engine.pid)
-            times = load(address, rate, seconds)
-            spent = cpu(engine.pid) - before
-        finally:
-            engine.terminate()
-            engine.wait(60)
-    p50, p99 = times[len(times) // 2] * 1000, times[int(len(times) * 0.99)] * 1000
-    each = spent / len(times) * 1000
-    answered = len(times) / seconds
-    print(f"{answered:,.0f} of {rate:,} requests/s: p50 {p50:.1f} ms, p99 {p99:.1f} ms, {each:.2f} CPU-ms each")
+def run(scale: str) -> Iterator[Figure]:
+    seconds, times = SIZES[scale]
+    with shipped() as project:
+        project.topline("generate", "--count", "20000")
+        project.run()
+        with running(project) as engine:
+            load(_address(engine), RATES[0], 2)
+            for rate in RATES:
+                yield from _measured(engine, rate, seconds, times)
+
+
+def _measured(engine: Engine, rate: int, seconds: int, times: int) -> Iterator[Figure]:
+    runs, cpu = [], []
+    for _ in range(times):
+        before = tree_cpu(engine.pid)
+        runs.append(load(_address(engine), rate, seconds))
+        cpu.append(tree_cpu(engine.pid) - before)
+    answered = sum(map(len, runs)) / times / seconds
+    what, note = f"top 10 of a day at {rate:,} requests/s", f"{answered:,.0f} a second were answered"
+    middle = [one[len(one) // 2] * 1000 for one in runs]
+    slow = [one[int(len(one) * 0.99)] * 1000 for one in runs]
+    yield Figure(f"{what}, p50", "ms", middle, cpu, answered * seconds, "requests", note=note)
+    yield Figure(f"{what}, p99", "ms", slow, bar=Bar(20, at_most=True) if rate == max(RATES) else None)
+
+
+def _address(engine: Engine) -> str:
+    return urlsplit(engine.url).netloc
 
 
 def load(address: str, rate: int, seconds: int) -> list[float]:
@@ -62,14 +71,3 @@ def _client(address: str, rate: float, seconds: int, times: list[float]) -> None
             raise SystemExit(f"{answer.status}: {body.decode()}")
         times.append(time.monotonic() - asked)
         due = max(due + 1 / rate, time.monotonic() - 0.1)
-
-
-def cpu(pid: int) -> float:
-    """CPU-seconds of a process so far (Linux)."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100
-
-
-if __name__ == "__main__":
-    words = [int(word) for word in sys.argv[1:]]
-    main(*(words + [200, 10][len(words) :]))

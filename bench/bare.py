@@ -1,4 +1,4 @@
-"""How fast the live engine folds, alone: rows as they stand in branches' files, in memory; nothing is read, logged or published."""
+"""How fast the live engine folds, alone: rows of branches' files, in memory; nothing is read, logged or published."""
 
 import time
 from collections.abc import Iterable, Iterator

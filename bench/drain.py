@@ -1,7 +1,8 @@
 """How fast changes are drained from PostgreSQL, beside Debezium's embedded engine on the same rows, in turns.
 
 Each has its own slot and reads the same backlog in a process of its own; neither folds or keeps anything. The rate counts
-after a third of the rows, so that no start is measured, and Java has compiled what is hot. PostgreSQL's CPU-seconds (decoding the log) are counted with each.
+after a third of the rows, so that no start is measured, and Java has compiled what is hot. PostgreSQL's CPU-seconds (decoding
+the log) are counted with each.
 """
 
 import json

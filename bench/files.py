@@ -1,20 +1,22 @@
-"""Rows a second from a file to Arrow columns, by kind of file. `python -m bench.files [ROWS]`."""
+"""Rows a second from a file to Arrow columns, by kind of file; one thread, nothing behind it."""
 
-import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import parquet as pq
 
+from bench.figures import Figure
 from topline.schema import Column, TableSchema, Type
 from topline.sources.files.content import Content
 from topline.sources.files.reading import FileShape, Reading
 from topline.sources.files.settings import FileTable
 
+SIZES = {"small": (100_000, 3), "full": (1_000_000, 5)}
+"""Rows of a file, and how often it is read."""
 COLUMNS = ("sale_id", "date", "country", "region", "city", "salesman_id", "salesman_name", "amount", "currency")
 SCHEMA = TableSchema("bench.sales", tuple(Column(name, Type.TEXT) for name in COLUMNS), ("sale_id",))
 
@@ -71,23 +73,23 @@ def read(path: Path, name: str) -> tuple[int, int]:
     return sum(len(chunk) for chunk in reading.chunks()), reading.letters
 
 
-def measure(folder: Path, name: str, rows: int) -> None:
-    """Print rows a second, by the wall and by the CPU's clock."""
+def measure(folder: Path, name: str, rows: int, times: int) -> Figure:
+    """What is loaded at the first reading is not measured."""
     path = folder / name
     write(path, name, rows)
-    read(path, name)  # what is loaded at the first reading is not measured
-    wall, cpu = time.perf_counter(), time.process_time()
-    count, letters = read(path, name)
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    print(f"{name:14} {count / wall:12,.0f} /s {count / cpu:12,.0f} /CPU-s {letters:8,} dead letters")
+    read(path, name)
+    walls, cpus = [], []
+    for _ in range(times):
+        wall, cpu = time.perf_counter(), time.process_time()
+        count, letters = read(path, name)
+        walls.append(time.perf_counter() - wall)
+        cpus.append(time.process_time() - cpu)
+    note = f"{letters:,} dead letters" if letters else ""
+    return Figure(f"reading {name}", "rows/s", [count / wall for wall in walls], cpus, count, "rows", note=note)
 
 
-def main() -> None:
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 300_000
+def run(scale: str) -> Iterator[Figure]:
+    rows, times = SIZES[scale]
     with tempfile.TemporaryDirectory() as folder:
         for name in [*KINDS, "plain.parquet"]:
-            measure(Path(folder), name, rows)
-
-
-if __name__ == "__main__":
-    main()
+            yield measure(Path(folder), name, rows, times)

@@ -1,15 +1,14 @@
-"""What the log costs: appends by size, reading a table of 5 million rows, folding. Run: `python -m bench.log [--rows N]`."""
+"""What the log costs: appends by size, compaction, reading a table whole, the journey of one key, the disk."""
 
-import argparse
-import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
+from bench.figures import Figure
 from topline.changes import TableChanges
 from topline.log import Log, LogEntry
 from topline.schema import Column, TableSchema, Type
@@ -26,6 +25,8 @@ SALES = TableSchema(
     ("sale_id",),
 )
 BATCH = 100_000
+SIZES = {"small": 1_000_000, "full": 10_000_000}
+"""Rows of the table that is read whole."""
 
 
 def sales(first: int, count: int, seed: int = 1) -> TableChanges:
@@ -50,40 +51,39 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def appends(log: Log) -> None:
+def appends(log: Log) -> Iterator[Figure]:
     for rows, times in ((1, 200), (1_000, 100), (BATCH, 10)):
         entries = [LogEntry(changes=[sales(i * rows, rows)]) for i in range(times)]
-        taken = sorted(timed(lambda entry=entry: log.append(entry))[0] for entry in entries)  # type: ignore[misc]
-        print(f"append {rows:>7,} rows: p50 {statistics.median(taken) * 1e3:6.2f} ms, worst {taken[-1] * 1e3:6.2f} ms")
+        taken = [timed(lambda entry=entry: log.append(entry)) for entry in entries]  # type: ignore[misc]
+        yield _figure(f"{rows:,} rows into the log", taken, rows)
 
 
-def tables(log: Log, rows: int) -> None:
+def tables(log: Log, rows: int) -> Iterator[Figure]:
+    compactions = []
     for first in range(0, rows, BATCH):
         log.append(LogEntry(changes=[sales(first, BATCH)]))
         if (first + BATCH) % 1_000_000 == 0:
-            wall, cpu = timed(lambda: log.compact(through=log.epoch))
-            print(f"fold at {first + BATCH:>10,} rows: {wall:5.2f} s, {cpu:5.2f} CPU-s")
-    for label in ("folded", "and 100,000 corrections"):
-        wall, cpu = timed(lambda: sum(map(len, log.snapshot(SALES.name))))
-        print(f"snapshot of {rows:,} rows, {label}: {wall:.2f} s, {cpu:.2f} CPU-s")
-        log.append(LogEntry(changes=[sales(rows // 2, BATCH)]))
-    wall, cpu = timed(lambda: log.journey(SALES.name, pa.table({"sale_id": [str(rows // 3)]})))
-    print(f"journey of one key: {wall:.2f} s, {cpu:.2f} CPU-s")
+            compactions.append(timed(lambda: log.compact(through=log.epoch)))
+    yield _figure(f"compaction of a million changes, up to {rows:,} rows", compactions, 1_000_000)
+    yield _figure(f"snapshot of {rows:,} rows", [timed(lambda: sum(map(len, log.snapshot(SALES.name))))], rows)
+    log.append(LogEntry(changes=[sales(rows // 2, BATCH)]))
+    taken = [timed(lambda: sum(map(len, log.snapshot(SALES.name))))]
+    yield _figure(f"snapshot of {rows:,} rows with 100,000 corrections", taken, rows)
+    key = pa.table({"sale_id": [str(rows // 3)]})
+    yield _figure("journey of one key", [timed(lambda: log.journey(SALES.name, key)) for _ in range(3)], 0)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=5_000_000)
-    rows = parser.parse_args().rows
+def _figure(what: str, taken: list[tuple[float, float]], rows: int) -> Figure:
+    return Figure(what, "ms", [wall * 1000 for wall, _ in taken], [cpu for _, cpu in taken], rows, "rows")
+
+
+def run(scale: str) -> Iterator[Figure]:
+    rows = SIZES[scale]
     with tempfile.TemporaryDirectory() as folder, Log.open(Path(folder), "bench") as log:
         log.declare({SALES.name: SALES})
-        appends(log)
+        yield from appends(log)
     with tempfile.TemporaryDirectory() as folder, Log.open(Path(folder), "bench") as log:
         log.declare({SALES.name: SALES})
-        tables(log, rows)
-        size = {path.name: path.stat().st_size for path in Path(folder).rglob("*") if path.is_file()}
-        print(f"on disk: {sum(size.values()) / 1e6:.0f} MB, of it log.sqlite {size['log.sqlite'] / 1e6:.0f} MB")
-
-
-if __name__ == "__main__":
-    main()
+        yield from tables(log, rows)
+        size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file())
+        yield Figure(f"log of {rows:,} rows on the disk", "bytes a row", [size / rows])

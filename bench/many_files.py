@@ -1,17 +1,17 @@
-"""Many small files at once: files read a CPU-second, and what a look at them costs once all are known.
+"""Many small files at once: files read a second, and what a look at them costs once all are known."""
 
-`python -m bench.many_files [FILES]`.
-"""
-
-import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
+from bench.figures import Figure
 from topline.schema import Column, TableSchema, Type
 from topline.sources.base import Context, Resume
 from topline.sources.files import FilesSource, Settings, create
 
+SIZES = {"small": 2_000, "full": 10_000}
+LOOKS = 5
 TABLE = TableSchema("bench.sales", (Column("id", Type.TEXT), Column("amount", Type.TEXT)), ("id",))
 
 
@@ -30,8 +30,8 @@ def drain(reading: FilesSource) -> tuple[int, int]:
     return rows, batches
 
 
-def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+def run(scale: str) -> Iterator[Figure]:
+    count = SIZES[scale]
     with tempfile.TemporaryDirectory() as folder:
         inbox = Path(folder) / "inbox"
         inbox.mkdir()
@@ -39,17 +39,19 @@ def main() -> None:
             (inbox / f"{number}.csv").write_text("id,amount\n" + "".join(f"{number}-{row},{row}.5\n" for row in range(10)))
         reading = source(Path(folder))
         reading.open(Resume())
-        started = time.process_time()
+        wall, cpu = time.perf_counter(), time.process_time()
         rows, batches = drain(reading)
-        spent = time.process_time() - started
-        print(f"{count:,} files of 10 rows: {count / spent:,.0f} files a CPU-second; {rows:,} rows in {batches} batches")
-        watch = reading._watch("sales")
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        note = f"{rows:,} rows in {batches} batches"
+        yield Figure(f"{count:,} files of 10 rows", "files/s", [count / wall], [cpu], count, "files", note=note)
+        yield Figure(f"a look at {count:,} known files", "CPU-ms", list(looks(reading)))
+
+
+def looks(reading: FilesSource) -> Iterator[float]:
+    """CPU-milliseconds of each, after the first."""
+    watch = reading._watch("sales")
+    watch.look()
+    for _ in range(LOOKS):
+        started = time.process_time()
         watch.look()
-        looks, started = 5, time.process_time()
-        for _ in range(looks):
-            watch.look()
-        print(f"a look at {count:,} known files: {1000 * (time.process_time() - started) / looks:.1f} CPU-ms")
-
-
-if __name__ == "__main__":
-    main()
+        yield 1000 * (time.process_time() - started)

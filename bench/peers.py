@@ -37,8 +37,8 @@ SELECT sale_id, CAST(CAST(sold_at AT TIME ZONE '{ZONE}' AS DATE) AS TEXT) AS dat
 FROM rows
 """
 _CITIES = """
-SELECT CAST(date AS TEXT) AS date, country, region, city, CAST(total_sales * 100 AS BIGINT) AS total, transaction_count AS sales,
-    CAST(max_sale * 100 AS BIGINT) AS greatest FROM truth
+SELECT CAST(date AS TEXT) AS date, country, region, city, CAST(total_sales * 100 AS BIGINT) AS total,
+    transaction_count AS sales, CAST(max_sale * 100 AS BIGINT) AS greatest FROM truth
 """
 _MEN = """
 SELECT CAST(date AS TEXT) AS date, salesman_id, salesman_name, CAST(total_sales * 100 AS BIGINT) AS total,
@@ -60,7 +60,7 @@ class Engine:
 ENGINES = (
     Engine("DuckDB from scratch", "duckdb_scratch", ("duckdb==2.0.0", _ARROW), "all is computed anew after each batch"),
     Engine("polars from scratch", "polars_scratch", ("polars==2.1.0", _ARROW), "all is computed anew after each batch"),
-    Engine("Pathway", "pathway_live", ("pathway==0.33.0", _ARROW), "incremental, its persistence off"),
+    Engine("Pathway", "pathway_live", ("pathway==0.33.0", "pyarrow"), "incremental, its persistence off"),
     Engine(
         "Bytewax", "bytewax_live", ("bytewax==0.21.1", _ARROW), "incremental, its recovery off; the fold is ours, in Python"
     ),

@@ -1,8 +1,13 @@
 """Projects to measure with, in temporary folders: the shipped one, and the two rankings over one flat table."""
 
+import contextlib
+import json
+import os
 import shutil
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from bench.meter import Spent, run
+from bench.meter import FailedError, Spent, run
 from topline.embedded import EmbeddedPostgres
 
 TOPLINE = (sys.executable, "-m", "topline.cli.main")
@@ -56,7 +61,7 @@ def opened(folder: Path) -> Iterator[Project]:
 def shipped(source: Mapping[str, Any] | None = None) -> Iterator[Project]:
     """The shipped project whole, its shop's tables empty, without the partner's service. `source`: see `flat`."""
     with _copied() as folder:
-        _configure(folder, source, keep=("shop",))
+        _configure(folder, source, keep=("branches", "shop"))
         with opened(folder) as project:
             _make_shop(project)
             yield project
@@ -76,9 +81,20 @@ def flat(source: Mapping[str, Any] | None = None) -> Iterator[Project]:
 def flat_folder(source: Mapping[str, Any] | None = None) -> Iterator[Path]:
     """The folder of `flat`, without a database."""
     with _copied() as folder:
-        _configure(folder, source, keep=())
-        _narrow(folder)
+        _configure(folder, source, keep=("branches",))
+        _narrow(folder, "branches")
         yield folder
+
+
+@contextmanager
+def shop() -> Iterator[Project]:
+    """The same over the shop's four tables alone, which are empty."""
+    with _copied() as folder:
+        _configure(folder, None, keep=("shop",))
+        _narrow(folder, "shop")
+        with opened(folder) as project:
+            _make_shop(project)
+            yield project
 
 
 @contextmanager
@@ -94,10 +110,44 @@ def _copied() -> Iterator[Path]:
 def _configure(folder: Path, source: Mapping[str, Any] | None, keep: tuple[str, ...]) -> None:
     settings = yaml.safe_load((folder / "topline.yml").read_text())
     sources = settings["sources"]
-    settings["sources"] = {name: sources[name] for name in ("branches", *keep)}
+    settings["sources"] = {name: sources[name] for name in keep}
     if source is not None:
         settings["sources"]["branches"] = dict(source)
     (folder / "topline.yml").write_text(yaml.safe_dump(settings))
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A running `topline run`, and the address of its API."""
+
+    process: "subprocess.Popen[bytes]"
+    url: str
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+
+@contextmanager
+def running(project: Project) -> Iterator[Engine]:
+    """An engine that goes on until the end. FailedError where it does not start within two minutes."""
+    place = project.folder / ".topline" / "engine.json"
+    place.unlink(missing_ok=True)
+    env, nowhere = {**os.environ, **project.env}, subprocess.DEVNULL
+    with subprocess.Popen([*TOPLINE, "run"], cwd=project.folder, env=env, stdout=nowhere, stderr=nowhere) as process:
+        try:
+            yield Engine(process, _address(process, place))
+        finally:
+            process.terminate()
+
+
+def _address(process: "subprocess.Popen[bytes]", place: Path) -> str:
+    end = time.monotonic() + 120
+    while process.poll() is None and time.monotonic() < end:
+        with contextlib.suppress(OSError, ValueError):
+            return str(json.loads(place.read_text())["api"])
+        time.sleep(0.01)
+    raise FailedError(f"the engine did not start; it ended with {process.poll()}")
 
 
 def files(suffix: str) -> dict[str, Any]:
@@ -110,19 +160,20 @@ def capture() -> dict[str, Any]:
     return {"kind": "postgres", "dsn": "embedded:branches", "tables": {"sales": "public.sales"}}
 
 
-def _narrow(folder: Path) -> None:
+def _narrow(folder: Path, source: str) -> None:
     """Leave out what is of other sources, and publish the rankings only."""
     live = folder / "models" / "live"
-    for name in ("shop_sales", "partner_sales"):
+    others = tuple(f"{name}_sales" for name in ("shop", "branches", "partner") if name != source)
+    for name in others:
         (live / "staging" / f"{name}.sql").unlink()
     for name in ("sales", "rejected_sales"):
         parts = (live / f"{name}.sql").read_text().split("union all\n")
-        (live / f"{name}.sql").write_text(next(part for part in parts if "branches_sales" in part))
-    _edit(live / "staging" / "staging.yml", drop=("shop_sales", "partner_sales"))
+        (live / f"{name}.sql").write_text(next(part for part in parts if f"{source}_sales" in part))
+    _edit(live / "staging" / "staging.yml", drop=others)
     _edit(live / "sales.yml")
     _edit(live / "marts" / "marts.yml", unpublished=RANGE_TABLES)
     declared = yaml.safe_load((live / "sources.yml").read_text())
-    declared["sources"] = [source for source in declared["sources"] if source["name"] == "branches"]
+    declared["sources"] = [one for one in declared["sources"] if one["name"] == source]
     (live / "sources.yml").write_text(yaml.safe_dump(declared))
 
 

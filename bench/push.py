@@ -1,7 +1,4 @@
-"""Rows sent over HTTP: small requests and large ones, what they cost, and how soon they are in the log.
-
-python -m bench.push [ROWS] prints requests/s and CPU-ms of `topline serve` and of `topline run`, and rows/s of large bodies.
-"""
+"""Rows sent over HTTP: small requests and large ones, what they cost, and how soon they are in the log."""
 
 import contextlib
 import http.client
@@ -9,15 +6,15 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from bench.api import cpu
-from bench.end_to_end import TOPLINE
+from bench.figures import Figure
+from bench.meter import tree_cpu as cpu
+from bench.project import TOPLINE
 from topline.embedded import EmbeddedPostgres
 
 MACROS = Path(__file__).parents[1] / "sales" / "macros"
@@ -34,18 +31,21 @@ FILES = {
     "models/live/sales_by_city.sql": "SELECT city, COUNT(*) AS sales FROM {{ source('web', 'sales') }} GROUP BY city\n",
 }
 PATH = "/api/v1/ingest/sales"
-CLIENTS, SECONDS = 8, 5.0
+SIZES = {"small": (50_000, 3.0), "full": (200_000, 10.0)}
+"""Rows of a large body, and seconds of small requests."""
+CLIENTS = 8
 
 
-def main(rows: int) -> None:
+def run(scale: str) -> Iterator[Figure]:
+    rows, seconds = SIZES[scale]
     with project() as folder:
         with process(folder, "serve") as (pid, address):
-            small(address, pid, "topline serve")
+            yield from small(address, pid, "topline serve", seconds)
         with process(folder, "run") as (pid, address):
-            small(address, pid, "topline run")
-            soon(address)
+            yield from small(address, pid, "topline run", seconds)
+            yield from soon(address)
             for kind, body in (("application/x-ndjson", ndjson(rows)), ("text/csv", csv(rows))):
-                large(address, pid, kind, body, rows)
+                yield from large(address, pid, kind, body, rows)
 
 
 @contextlib.contextmanager
@@ -99,21 +99,21 @@ def csv(rows: int) -> bytes:
     return "\n".join([",".join(FIELDS), *(",".join(sale(number)) for number in range(rows))]).encode()
 
 
-def small(address: str, pid: int, what: str) -> None:
+def small(address: str, pid: int, what: str, seconds: float) -> Iterator[Figure]:
     """One row a request, from several clients at once, as fast as they are answered."""
     times: list[float] = []
     before, begin = cpu(pid), time.monotonic()
-    clients = [threading.Thread(target=_client, args=(address, number, begin + SECONDS, times)) for number in range(CLIENTS)]
+    clients = [threading.Thread(target=_client, args=(address, number, begin + seconds, times)) for number in range(CLIENTS)]
     for client in clients:
         client.start()
     for client in clients:
         client.join()
-    seconds, spent = time.monotonic() - begin, cpu(pid) - before
+    taken, spent = time.monotonic() - begin, cpu(pid) - before
     times.sort()
-    p50, p99 = times[len(times) // 2] * 1000, times[int(len(times) * 0.99)] * 1000
-    rate, each = len(times) / seconds, spent / len(times) * 1000
-    shown = f"{rate:,.0f} requests/s, p50 {p50:.1f} ms, p99 {p99:.1f} ms, {each:.2f} CPU-ms each"
-    print(f"one row a request, {CLIENTS} clients, `{what}`: {shown}")
+    name = f"one row a request, {CLIENTS} clients, `{what}`"
+    yield Figure(name, "requests/s", [len(times) / taken], [spent], len(times), "requests")
+    for share in (0.5, 0.99):
+        yield Figure(f"{name}, p{share * 100:.0f}", "ms", [times[int(len(times) * share)] * 1000])
 
 
 def _client(address: str, number: int, end: float, times: list[float]) -> None:
@@ -136,7 +136,7 @@ def post(connection: http.client.HTTPConnection, kind: str, body: bytes) -> dict
     return found
 
 
-def soon(address: str) -> None:
+def soon(address: str) -> Iterator[Figure]:
     """From sending a row to its place in the log, one at a time."""
     connection = http.client.HTTPConnection(address, timeout=30)
     times = []
@@ -146,8 +146,7 @@ def soon(address: str) -> None:
         wait(connection, last)
         times.append((time.monotonic() - begin) * 1000)
         time.sleep(0.03)
-    times.sort()
-    print(f"from POST to the log, one at a time: p50 {times[50]:.0f} ms, p99 {times[98]:.0f} ms")
+    yield Figure("from POST to the log, one at a time", "ms", times)
 
 
 def wait(connection: http.client.HTTPConnection, last: str) -> None:
@@ -158,18 +157,11 @@ def wait(connection: http.client.HTTPConnection, last: str) -> None:
         time.sleep(0.002)
 
 
-def large(address: str, pid: int, kind: str, body: bytes, rows: int) -> None:
+def large(address: str, pid: int, kind: str, body: bytes, rows: int) -> Iterator[Figure]:
     connection = http.client.HTTPConnection(address, timeout=60)
     before, begin = cpu(pid), time.monotonic()
     last = post(connection, kind, body)["last"]
     accepted, spent = time.monotonic() - begin, cpu(pid) - before
     wait(connection, last)
-    logged = time.monotonic() - begin
-    print(
-        f"{rows:,} rows of {kind} ({len(body) / 1e6:.0f} MB): accepted in {accepted:.1f} s ({rows / accepted:,.0f} rows/s, "
-        f"{spent:.1f} CPU-s), in the log after {logged:.1f} s"
-    )
-
-
-if __name__ == "__main__":
-    main(*(int(word) for word in sys.argv[1:] or ["100000"]))
+    note = f"{len(body) / 1e6:.0f} MB; in the log after {time.monotonic() - begin:.1f} s"
+    yield Figure(f"{rows:,} rows of {kind} accepted", "rows/s", [rows / accepted], [spent], rows, "rows", note=note)

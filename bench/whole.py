@@ -7,6 +7,7 @@ capture from PostgreSQL. Each round ends with the rankings compared with DuckDB'
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import psycopg
 
@@ -60,13 +61,13 @@ def measure(kind: str, stream: Stream, size: Size, *, whole_project: bool = Fals
     for _ in range(size.times):
         with _project(kind, whole_project) as project:
             feed = _Tables(project, stream, size.rounds) if kind == "postgres" else _Files(project, stream, size.rounds, kind)
-            _stages(project, feed, size, times)
+            stages(project, feed, size, times)
             require(project.results, "topline", rankings(stream))
     name = {"postgres": "log-based capture"}.get(kind, kind.upper() if kind != "parquet" else "Parquet")
     models = "all shipped models" if whole_project else "two rankings"
-    yield _figure(f"first load, {name}, {models}", times.load, size.load, times, None if whole_project else LOAD_BAR)
+    yield rate(f"first load, {name}, {models}", times.load, size.load, times, None if whole_project else LOAD_BAR)
     bar = None if whole_project or kind == "postgres" else EVENTS_BAR
-    yield _figure(f"change events, {name}, {models}", times.events, size.events // size.rounds, times, bar)
+    yield rate(f"change events, {name}, {models}", times.events, size.events // size.rounds, times, bar)
     if not whole_project:
         peaks = [spent.peak / 2**20 for spent in times.events]
         yield Figure(f"most memory of the engine, {name}", "MiB", peaks, note=f"{stream.sales:,} sales of state at the end")
@@ -77,7 +78,15 @@ def _project(kind: str, whole_project: bool) -> AbstractContextManager[Project]:
     return make_project(capture() if kind == "postgres" else files(kind))
 
 
-def _stages(project: Project, feed: "_Files | _Tables", size: Size, times: Times) -> None:
+class Feed(Protocol):
+    """Gives a project its first load, and a round of the events."""
+
+    def load(self) -> None: ...
+    def events(self, number: int) -> None: ...
+
+
+def stages(project: Project, feed: Feed, size: Size, times: Times) -> None:
+    """The first load, then each round of the events after a start with nothing new."""
     feed.load()
     times.load.append(project.run())
     for number in range(size.rounds):
@@ -119,7 +128,7 @@ class _Tables:
         return psycopg.connect(self.project.server.dsn("branches"), autocommit=True)
 
 
-def _figure(what: str, spent: list[Spent], events: int, times: Times, bar: Bar | None) -> Figure:
+def rate(what: str, spent: list[Spent], events: int, times: Times, bar: Bar | None) -> Figure:
     """Events a second without the seconds of a start with nothing new, which are told beside."""
     start = sorted(one.wall for one in times.start)[len(times.start) // 2]
     idle = sorted(one.cpu + one.others["postgres"] for one in times.start)[len(times.start) // 2]

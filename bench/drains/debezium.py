@@ -40,7 +40,10 @@ def main(folder: str, rows: int) -> None:
 
 
 class Drained:
-    """Counts rows; tells seconds and CPU-seconds after a third of them, when Java has compiled what is hot. `close` ends the engine."""
+    """Counts rows; tells seconds and CPU-seconds after a third of them: then Java has compiled what is hot.
+
+    `close` ends the engine.
+    """
 
     def __init__(self, rows: int) -> None:
         self.rows, self.seen, self.first = rows, 0, 0

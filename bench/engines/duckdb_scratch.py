@@ -7,7 +7,13 @@ from bench.engines.common import batches, first, measured, told
 COLUMNS = "sale_id, date, country, region, city, salesman_id, salesman_name, cents"
 CITIES = """
 CREATE OR REPLACE TABLE cities AS
-SELECT date, country, region, city, sum(cents)::BIGINT AS total, count(*) AS sales, max(cents) AS greatest FROM sales GROUP BY ALL
+SELECT date, country, region, city, sum(cents)::BIGINT AS total, count(*) AS sales, max(cents) AS greatest
+FROM sales GROUP BY ALL
+"""
+LATEST = """
+CREATE OR REPLACE TEMP TABLE latest AS
+SELECT * FROM (SELECT *, row_number() OVER () AS n FROM batch)
+QUALIFY row_number() OVER (PARTITION BY sale_id ORDER BY n DESC) = 1
 """
 MEN = """
 CREATE OR REPLACE TABLE men AS
@@ -22,7 +28,7 @@ FROM (
 
 def main() -> None:
     database = duckdb.connect()
-    load = first()
+    database.register("load", first())
     database.execute(f"CREATE TABLE sales AS SELECT {COLUMNS} FROM load")
     database.execute(CITIES)
     database.execute(MEN)
@@ -30,10 +36,7 @@ def main() -> None:
     def work() -> None:
         for batch in batches():
             database.register("batch", batch)
-            database.execute(
-                "CREATE OR REPLACE TEMP TABLE latest AS SELECT * FROM (SELECT *, row_number() OVER () AS n FROM batch) "
-                "QUALIFY row_number() OVER (PARTITION BY sale_id ORDER BY n DESC) = 1"
-            )
+            database.execute(LATEST)
             database.execute("DELETE FROM sales WHERE sale_id IN (SELECT sale_id FROM latest)")
             database.execute(f"INSERT INTO sales SELECT {COLUMNS} FROM latest WHERE NOT deleted")
             database.execute(CITIES)

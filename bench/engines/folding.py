@@ -37,7 +37,8 @@ class ManDay:
     def change(self, row: Row, weight: int) -> None:
         self.total += row[7] * weight
         self.sales += weight
-        for counter, value in ((self.cities, row[2:5]), (self.names, row[6])):
+        counted: tuple[tuple[Counter[Any], Any], ...] = ((self.cities, row[2:5]), (self.names, row[6]))
+        for counter, value in counted:
             counter[value] += weight
             if not counter[value]:
                 del counter[value]

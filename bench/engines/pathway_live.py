@@ -36,14 +36,11 @@ class Events(pw.io.python.ConnectorSubject):  # type: ignore[misc]
         for row in rows(events):
             values = dict(zip(NAMES, (row[0], str(row[1]), *row[2:8]), strict=True))
             if row[8]:
-                self._remove(live.pop(row[0]))
+                self._remove_inner(None, live.pop(row[0]))
             else:
                 live[row[0]] = values
                 self.next(**values)
         self.commit()
-
-    def _remove(self, values: dict[str, Any]) -> None:
-        super()._remove_inner(None, values)
 
 
 def collected(of: Any, names: tuple[str, ...]) -> dict[Any, tuple[Any, ...]]:
@@ -60,7 +57,7 @@ def collected(of: Any, names: tuple[str, ...]) -> dict[Any, tuple[Any, ...]]:
 
 
 def main() -> None:
-    sales = pw.io.python.read(Events(), schema=Event, autocommit_duration_ms=None)
+    sales = pw.io.python.read(Events(session_type="upsert"), schema=Event, autocommit_duration_ms=None)
     place = (sales.date, sales.country, sales.region, sales.city)
     cents = sales.cents
     by_city = sales.groupby(*place).reduce(
