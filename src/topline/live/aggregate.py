@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from topline.live import measures
-from topline.live.arrays import EMPTY, Array, Arrays, Flags, Ints, group_rows, nest, take, unnest
+from topline.live.arrays import EMPTY, Array, Arrays, Columns, Flags, Ints, group_rows, nest, take, unnest
 from topline.live.delta import Delta
 from topline.live.interner import Interner
 from topline.live.operator import Operator, places
-from topline.live.rowstore import RowStore
+from topline.live.rowstore import RowStore, narrow
 from topline.models.plan import Aggregate
 from topline.schema import Type
 
@@ -20,53 +20,51 @@ class AggregateOperator(Operator):
     def __init__(self, node: Aggregate, interner: Interner) -> None:
         super().__init__(node)
         self._group = places(node.input, node.group_by)
+        self._width = len(self._group)
         types = {column.name: column.type for column in node.input.columns}
         self._measures = [
             measures.make(plan, types[plan.argument] if plan.argument else Type.BIGINT, interner) for plan in node.measures
         ]
         self._arguments = [places(node.input, [plan.argument])[0] if plan.argument else None for plan in node.measures]
-        self._blank = [0, *(value for measure in self._measures for value in measure.blank)]
-        group_types = [types[name] for name in node.group_by]
-        self._store = RowStore(len(self._group) + len(self._blank), len(self._group), group_types)
+        self._blank = np.array([0, *(value for measure in self._measures for value in measure.blank)])
+        self._store = RowStore([*narrow([types[name] for name in node.group_by]), *[False] * len(self._blank)], self._width)
 
     def step(self, inputs: Sequence[Delta]) -> Delta:
         delta = inputs[0]
         if not len(delta):
             return Delta.empty(len(self.node.columns))
-        keys = [delta.columns[place] for place in self._group]
-        groups = group_rows(keys, len(delta))
+        keys = delta.columns[self._group]
+        groups = group_rows(keys)
         rows, old = self._open(take(keys, groups.first))
         lost = self.results(rows[old])
-        self.rows_read += len(lost[0])
+        self.rows_read += int(old.sum())
         self._fold(delta, measures.Touched(rows, groups, delta.weights))
-        filled = self._counts()[rows] != 0
+        filled = self._store.get(self._width, rows) != 0
         gained = self.results(rows[filled])
         self._store.remove(rows[~filled])
         return _changed(lost, gained, old, filled)
 
-    def _open(self, keys: list[Ints]) -> tuple[Ints, Flags]:
+    def _open(self, keys: Columns) -> tuple[Ints, Flags]:
         """The numbers of these groups' rows, new ones blank, and which of them were there."""
         rows = self._store.find(keys)
         old = rows >= 0
-        fresh = np.flatnonzero(~old)
-        blank = [np.full(len(fresh), value) for value in self._blank]
-        rows[fresh] = self._store.add([*take(keys, fresh), *blank])
+        if not old.all():
+            fresh = np.flatnonzero(~old)
+            blank = np.repeat(self._blank[:, None], len(fresh), axis=1)
+            rows[fresh] = self._store.add(np.concatenate([take(keys, fresh), blank]))
         return rows, old
 
-    def _counts(self) -> Ints:
-        return self._store.columns[len(self._group)]
-
     def _fold(self, delta: Delta, touched: measures.Touched) -> None:
-        self._counts()[touched.rows] += touched.groups.sums(touched.weights)
-        place = len(self._group) + 1
+        self._store.add_to(self._width, touched.rows, touched.groups.sums(touched.weights))
+        place = self._width + 1
         for measure, argument in zip(self._measures, self._arguments, strict=True):
             before = measure.rows_read
             values = delta.columns[argument] if argument is not None else EMPTY
-            measure.fold(self._store.columns[place : place + len(measure.blank)], touched, values)
+            measure.fold(self._store, place, touched, values)
             self.rows_read += measure.rows_read - before
             place += len(measure.blank)
 
-    def find(self, keys: Sequence[Ints]) -> Ints:
+    def find(self, keys: Columns) -> Ints:
         """The number of each group's row, -1 where there is none."""
         return self._store.find(keys)
 
@@ -74,12 +72,14 @@ class AggregateOperator(Operator):
         """Of all groups' rows."""
         return self._store.rows()
 
-    def results(self, rows: Ints) -> list[Ints]:
+    def results(self, rows: Ints) -> Columns:
         """What these groups' rows say, in the columns' order."""
         state = self._store.take(rows)
-        results, place = state[: len(self._group)], len(self._group) + 1
-        for measure in self._measures:
-            results.append(measure.result(state[place : place + len(measure.blank)]))
+        results = np.empty((len(self.node.columns), len(rows)), np.int64)
+        results[: self._width] = state[: self._width]
+        place = self._width + 1
+        for number, measure in enumerate(self._measures, self._width):
+            results[number] = measure.result(state[place : place + len(measure.blank)])
             place += len(measure.blank)
         return results
 
@@ -101,13 +101,11 @@ class AggregateOperator(Operator):
         unnest(arrays, store=self._store, **self._parts())
 
 
-def _changed(lost: list[Ints], gained: list[Ints], old: Flags, filled: Flags) -> Delta:
+def _changed(lost: Columns, gained: Columns, old: Flags, filled: Flags) -> Delta:
     """The groups' rows lost and gained without those that are as before. old, filled: of which groups these rows are."""
     both = old & filled
-    same = np.ones(int(both.sum()), np.bool_)
     before, after = np.flatnonzero(both[old]), np.flatnonzero(both[filled])
-    for left, right in zip(lost, gained, strict=True):
-        same &= left[before] == right[after]
-    out, into = np.ones(len(lost[0]), np.bool_), np.ones(len(gained[0]), np.bool_)
+    same = (take(lost, before) == take(gained, after)).all(axis=0)
+    out, into = np.ones(lost.shape[1], np.bool_), np.ones(gained.shape[1], np.bool_)
     out[before], into[after] = ~same, ~same
-    return Delta.of([column[out] for column in lost], [column[into] for column in gained], settled=True)
+    return Delta.of(take(lost, np.flatnonzero(out)), take(gained, np.flatnonzero(into)), settled=True)

@@ -6,7 +6,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from topline.live.kernels import groups as kernels
+from topline.live.kernels import rows as row_kernels
+
 Ints = npt.NDArray[np.int64]
+Columns = npt.NDArray[np.int64]  # a matrix, one contiguous line a column
 Hashes = npt.NDArray[np.uint64]
 Flags = npt.NDArray[np.bool_]
 Array = npt.NDArray[Any]
@@ -14,11 +18,6 @@ Arrays = Mapping[str, Array]
 
 NULL = int(np.iinfo(np.int64).min)
 EMPTY: Ints = np.empty(0, np.int64)
-
-_SEED = np.uint64(0x9E3779B97F4A7C15)
-_MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)
-_FINISHER = np.uint64(0xFF51AFD7ED558CCD)
-_HALF = np.uint64(32)
 
 
 class State(Protocol):
@@ -50,87 +49,57 @@ def ranges(starts: Ints, lengths: Ints) -> Ints:
 
 
 def grown(array: Array, used: int, needed: int) -> Array:
-    """`array` with room for `needed` entries, half as large again so that appending is linear; the first `used` are kept."""
+    """`array` with room for `needed` lines, half as large again so that appending is linear; the first `used` are kept."""
     if needed <= len(array):
         return array
-    larger = np.empty(max(needed, len(array) + len(array) // 2, 16), array.dtype)
+    larger = np.empty((max(needed, len(array) + len(array) // 2, 16), *array.shape[1:]), array.dtype)
     larger[:used] = array[:used]
     return larger
 
 
-def take(columns: Sequence[Ints], index: Array) -> list[Ints]:
-    return [column[index] for column in columns]
+def matrix(columns: Sequence[Ints], count: int) -> Columns:
+    """Columns of `count` rows as one matrix."""
+    made = np.empty((len(columns), count), np.int64)
+    for place, column in enumerate(columns):
+        made[place] = column
+    return made
 
 
-def hash_columns(columns: Sequence[Ints], count: int) -> Hashes:
-    """64-bit hash of each row; its upper half is well mixed (multiply, then xor the upper half into the lower)."""
-    hashes: Hashes = np.full(count, _SEED, np.uint64)
-    for column in columns:
-        hashes ^= column.view(np.uint64)
-        hashes *= _MULTIPLIER
-        hashes ^= hashes >> _HALF
-    hashes *= _FINISHER
-    return hashes
+def take(columns: Columns, index: Ints) -> Columns:
+    """Some of the rows."""
+    return row_kernels.pick(columns, index)
+
+
+def hash_columns(columns: Columns) -> Hashes:
+    """64-bit hash of each row."""
+    return row_kernels.hash_rows(columns)
 
 
 class Groups(NamedTuple):
-    """order: a permutation that brings equal rows together; starts: where in it each group begins."""
+    """numbers: of each row's group, in order of first appearance; first: one row of each group, the first."""
 
-    order: Ints
-    starts: Ints
+    numbers: Ints
+    first: Ints
 
-    @property
-    def first(self) -> Ints:
-        """One row of each group."""
-        return self.order[self.starts]
+    def __len__(self) -> int:
+        return len(self.first)
 
-    @property
-    def lengths(self) -> Ints:
-        return np.diff(self.starts, append=len(self.order))
+    def sums(self, values: Ints) -> Ints:
+        """The sum of small numbers (weights, counts) in each group."""
+        return kernels.sums(self.numbers, len(self.first), values)
 
-    def inverse(self) -> Ints:
-        """The number of each row's group."""
-        inverse = np.empty(len(self.order), np.int64)
-        inverse[self.order] = np.repeat(np.arange(len(self.starts)), self.lengths)
-        return inverse
+    def last(self) -> Ints:
+        """The last row of each group."""
+        return kernels.last(self.numbers, len(self.first))
 
-    def sums(self, values: Array) -> Array:
-        """The sum of `values` in each group."""
-        return np.add.reduceat(values[self.order], self.starts) if len(self.starts) else values[:0]
+    def ordered(self) -> tuple[Ints, Ints]:
+        """The rows by group, in each in their own order, and where each group begins, with an end."""
+        return kernels.ordered(self.numbers, len(self.first))
 
 
-def group_rows(columns: Sequence[Ints], count: int, hashes: Hashes | None = None) -> Groups:
-    """Bring equal rows together by one sort on a hash; rows that collide are told apart by sorting on all columns."""
-    if len(columns) == 1 and hashes is None:
-        keys: Array = columns[0]
-    else:
-        keys = hash_columns(columns, count) if hashes is None else hashes
-    order = np.argsort(keys)
-    arranged = keys[order]
-    fresh = np.empty(count, np.bool_)
-    fresh[:1] = True
-    np.not_equal(arranged[1:], arranged[:-1], out=fresh[1:])
-    if _collides(columns, order, fresh):
-        return _group_by_sorting(columns, count)
-    return Groups(order, np.flatnonzero(fresh))
-
-
-def _collides(columns: Sequence[Ints], order: Ints, fresh: Flags) -> bool:
-    repeated = np.flatnonzero(~fresh)
-    if not len(repeated):
-        return False
-    left, right = order[repeated - 1], order[repeated]
-    return any(bool((column[left] != column[right]).any()) for column in columns)
-
-
-def _group_by_sorting(columns: Sequence[Ints], count: int) -> Groups:
-    order = np.lexsort(columns)
-    fresh = np.zeros(count, np.bool_)
-    fresh[:1] = True
-    for column in columns:
-        arranged = column[order]
-        fresh[1:] |= arranged[1:] != arranged[:-1]
-    return Groups(order, np.flatnonzero(fresh))
+def group_rows(columns: Columns, hashes: Hashes | None = None) -> Groups:
+    """Bring equal rows together. `hashes`: of the rows, where they are known already."""
+    return Groups(*kernels.group(columns, hash_columns(columns) if hashes is None else hashes))
 
 
 class Stack:

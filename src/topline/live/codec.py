@@ -6,19 +6,19 @@ import numpy as np
 import pyarrow as pa
 
 from topline.errors import SourceHalted
-from topline.live.arrays import NULL, Flags, Ints
+from topline.live.arrays import NULL, Columns, Flags, Ints, matrix
 from topline.live.interner import Interner
 from topline.schema import Column, Type
 
 _STORED: dict[Type, pa.DataType] = {Type.DATE: pa.int32(), Type.BOOLEAN: pa.int8()}
 
 
-def encode(rows: pa.Table, columns: Sequence[Column], interner: Interner, *, add: bool = True) -> list[Ints]:
+def encode(rows: pa.Table, columns: Sequence[Column], interner: Interner, *, add: bool = True) -> Columns:
     """The named columns of `rows` as int64. `add=False`: text never seen becomes -1 instead of a new code.
 
     Raises SourceHalted for a BIGINT of -2^63, which stands for NULL inside.
     """
-    return [encode_column(rows.column(column.name), column, interner, add=add) for column in columns]
+    return matrix([encode_column(rows.column(column.name), column, interner, add=add) for column in columns], len(rows))
 
 
 def encode_column(values: pa.ChunkedArray, column: Column, interner: Interner, *, add: bool = True) -> Ints:
@@ -62,7 +62,7 @@ def _refuse_sentinel(numbers: Ints, known: Flags | None, column: Column) -> None
         )
 
 
-def decode(columns: Sequence[Ints], schema: Sequence[Column], interner: Interner) -> pa.Table:
+def decode(columns: Columns, schema: Sequence[Column], interner: Interner) -> pa.Table:
     arrays = [decode_column(values, column.type, interner) for values, column in zip(columns, schema, strict=True)]
     return pa.Table.from_arrays(arrays, schema=pa.schema([(column.name, column.type.arrow) for column in schema]))
 
@@ -89,7 +89,7 @@ def _halves(values: Ints) -> Ints:
     return halves
 
 
-def describe(columns: Sequence[Ints], schema: Sequence[Column], interner: Interner) -> str:
+def describe(columns: Columns, schema: Sequence[Column], interner: Interner) -> str:
     """The first of these rows, for a message to a person."""
-    row = decode([column[:1] for column in columns], schema, interner).to_pylist()[0]
+    row = decode(columns[:, :1], schema, interner).to_pylist()[0]
     return ", ".join(f"{name}={value}" for name, value in row.items())

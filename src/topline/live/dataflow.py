@@ -13,7 +13,7 @@ from topline.changes import Part, Sweep, TableChanges
 from topline.errors import ModelHalted
 from topline.live import statefile
 from topline.live.aggregate import AggregateOperator
-from topline.live.arrays import Ints, State, nest, unnest
+from topline.live.arrays import State, nest, unnest
 from topline.live.delta import Delta, merge
 from topline.live.interner import Interner
 from topline.live.join import JoinOperator
@@ -22,7 +22,7 @@ from topline.live.pruning import inputs, physical
 from topline.live.published import Published, PublishedGroups
 from topline.live.question import connect
 from topline.live.select import SelectOperator
-from topline.live.tables import Table
+from topline.live.tables import Run, Table
 from topline.live.topn import TopNOperator
 from topline.models.plan import Aggregate, Join, ModelPlan, Node, ProjectPlan, Scan, Select, TopN, Union
 
@@ -51,6 +51,14 @@ class StateSize(NamedTuple):
     rows: int
     bytes: int
     rows_read: int
+
+
+class _Step(NamedTuple):
+    """What is done to a table at once; numbers: of the batch's parts."""
+
+    table: str
+    numbers: list[int]
+    work: Run | Sweep
 
 
 class Dataflow:
@@ -99,35 +107,38 @@ class Dataflow:
         return Applied(resolved, dirty, self.rows_read - before, halted)
 
     def _change_tables(self, parts: Sequence[Part]) -> tuple[tuple[TableChanges, ...], dict[str, Delta]]:
-        encoded = self._encode(parts)
-        resolved: list[TableChanges] = []
+        resolved: dict[int, TableChanges] = {}
         changes: dict[str, list[Delta]] = {}
-        for part, columns in encoded:
-            if isinstance(part, TableChanges):
-                explicit, delta = self._tables[part.table].apply(part, columns)
-            elif isinstance(part, Sweep):
-                explicit, delta = self._tables[part.table].sweep(part)
+        for step in self._encode(parts):
+            table = self._tables[step.table]
+            if isinstance(step.work, Sweep):
+                resolved[step.numbers[0]], delta = table.sweep(step.work)
             else:
-                continue
-            changes.setdefault(part.table, []).append(delta)
-            if len(explicit):
-                resolved.append(explicit)
+                explicit, delta = table.apply(step.work)
+                resolved.update(zip(step.numbers, explicit, strict=True))
+            changes.setdefault(step.table, []).append(delta)
         widths = {name: len(self._tables[name].schema.columns) for name in changes}
-        return tuple(resolved), {name: merge(deltas, widths[name]).settle() for name, deltas in changes.items()}
+        deltas = {name: merge(deltas, widths[name]).settle() for name, deltas in changes.items()}
+        return tuple(resolved[number] for number in sorted(resolved) if len(resolved[number])), deltas
 
     def check(self, parts: Sequence[Part]) -> None:
         """SourceHalted for a row that a table cannot take. Applies nothing."""
         self._encode(parts)
 
-    def _encode(self, parts: Sequence[Part]) -> list[tuple[Part, list[Ints]]]:
-        encoded: list[tuple[Part, list[Ints]]] = []
-        for part in parts:
-            columns = self._tables[part.table].encode(part) if isinstance(part, TableChanges) else []
-            if isinstance(part, TableChanges) and part.unchanged is not None:
-                before = [others for other, others in encoded if other.table == part.table and others]
-                self._tables[part.table].require_held(part, columns, before)
-            encoded.append((part, columns))
-        return encoded
+    def _encode(self, parts: Sequence[Part]) -> list[_Step]:
+        """A table's changes between two sweeps as one run."""
+        steps: list[_Step] = []
+        before: dict[str, list[Run]] = {}
+        for table, numbers in _runs(parts):
+            first, earlier = parts[numbers[0]], before.setdefault(table, [])
+            if isinstance(first, Sweep):
+                steps.append(_Step(table, numbers, first))
+                continue
+            run = self._tables[table].encode([part for number in numbers if isinstance(part := parts[number], TableChanges)])
+            self._tables[table].require_held(run, earlier)
+            earlier.append(run)
+            steps.append(_Step(table, numbers, run))
+        return steps
 
     def _fold(self, changes: dict[str, Delta]) -> dict[Node, Delta]:
         deltas: dict[Node, Delta] = {}
@@ -149,8 +160,7 @@ class Dataflow:
         if node.table not in changes:
             return Delta.empty(len(node.columns))
         names = self._tables[node.table].schema.names
-        columns = [changes[node.table].columns[names.index(column.name)] for column in node.columns]
-        return Delta(columns, changes[node.table].weights, settled=len(columns) == len(names)).settle()
+        return changes[node.table].pick([names.index(column.name) for column in node.columns]).settle()
 
     def _publish(self, deltas: dict[Node, Delta]) -> dict[str, pa.Table]:
         dirty: dict[str, pa.Table] = {}
@@ -162,7 +172,7 @@ class Dataflow:
                 continue
             named = places(root, model.schema.names)
             try:
-                dirty[name] = published.fold(Delta([delta.columns[place] for place in named], delta.weights).settle())
+                dirty[name] = published.fold(delta.pick(named).settle())
             except ModelHalted as error:
                 self._halt(name, str(error))
         return {name: keys for name, keys in dirty.items() if name not in self._halted}
@@ -246,6 +256,22 @@ class Dataflow:
 
     def close(self) -> None:
         self._connection.close()
+
+
+def _runs(parts: Sequence[Part]) -> list[tuple[str, list[int]]]:
+    """Which parts are brought in together, and to which table: its changes up to its next sweep, or a sweep."""
+    runs: list[tuple[str, list[int]]] = []
+    open_: dict[str, list[int]] = {}
+    for number, part in enumerate(parts):
+        if isinstance(part, Sweep):
+            open_.pop(part.table, None)
+            runs.append((part.table, [number]))
+        elif isinstance(part, TableChanges) and part.table in open_:
+            open_[part.table].append(number)
+        elif isinstance(part, TableChanges):
+            open_[part.table] = [number]
+            runs.append((part.table, open_[part.table]))
+    return runs
 
 
 def _operator(node: Node, interner: Interner, connection: duckdb.DuckDBPyConnection) -> Operator:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from topline.live.arrangement import Arrangement
-from topline.live.arrays import NULL, Array, Arrays, Flags, Ints, group_rows, nest, take, unnest
+from topline.live.arrays import NULL, Array, Arrays, Columns, Flags, Ints, group_rows, nest, take, unnest
 from topline.live.delta import Delta, merge
 from topline.live.keyedside import KeyedSide
 from topline.live.operator import Operator, places
@@ -31,56 +31,56 @@ class JoinOperator(Operator):
     def step(self, inputs: Sequence[Delta]) -> Delta:
         left, right = inputs[0].settle(), inputs[1].settle()
         out = []
-        if self._outer:
-            out.append(self._extended(left.rows(np.flatnonzero(~_has_key(left, self._left_key)))))
-        left = left.rows(np.flatnonzero(_has_key(left, self._left_key)))
-        right = right.rows(np.flatnonzero(_has_key(right, self._right_key)))
+        keyed = _has_key(left, self._left_key)
+        if self._outer and not keyed.all():
+            out.append(self._extended(left.where(~keyed)))
+        left, right = left.where(keyed), right.where(_has_key(right, self._right_key))
         if len(right):
             out.append(self._match_right(right))
             out.extend(self._update_right(right))
         if len(left):
-            out.append(self._match_left(left))
+            out.extend(self._match_left(left))
             self._left.update(left)
         return merge(out, len(self.node.columns)).settle()
 
     def _match_right(self, right: Delta) -> Delta:
-        which, rows = self._left.match([right.columns[place] for place in self._right_key])
+        which, rows = self._left.match(right.columns[self._right_key])
         columns, weights = self._fetch(self._left, rows)
-        return Delta([*columns, *take(right.columns, which)], weights * right.weights[which])
+        return Delta(np.concatenate([columns, take(right.columns, which)]), weights * right.weights[which])
 
-    def _match_left(self, left: Delta) -> Delta:
-        which, rows = self._right.match([left.columns[place] for place in self._left_key])
+    def _match_left(self, left: Delta) -> list[Delta]:
+        which, rows = self._right.match(left.columns[self._left_key])
         columns, weights = self._fetch(self._right, rows)
-        matched = Delta([*take(left.columns, which), *columns], weights * left.weights[which])
+        matched = Delta(np.concatenate([take(left.columns, which), columns]), weights * left.weights[which])
         if not self._outer:
-            return matched
+            return [matched]
         alone = np.ones(len(left), np.bool_)
         alone[which] = False
-        return merge([matched, self._extended(left.rows(np.flatnonzero(alone)))], len(self.node.columns))
+        return [matched, self._extended(left.rows(np.flatnonzero(alone)))]
 
     def _update_right(self, right: Delta) -> list[Delta]:
         """Bring in the right side's change; for a left join, gives the old left rows that got or lost their first match."""
         if not self._outer:
             self._right.update(right)
             return []
-        keys = [right.columns[place] for place in self._right_key]
-        keys = take(keys, group_rows(keys, len(right)).first)
+        keys = right.columns[self._right_key]
+        keys = take(keys, group_rows(keys).first)
         before = self._right.counts(keys) > 0
         self._right.update(right)
         after = self._right.counts(keys) > 0
         return [self._turned(keys, before & ~after, 1), self._turned(keys, ~before & after, -1)]
 
-    def _turned(self, keys: list[Ints], which: Flags, sign: int) -> Delta:
+    def _turned(self, keys: Columns, which: Flags, sign: int) -> Delta:
         _, rows = self._left.match(take(keys, np.flatnonzero(which)))
         columns, weights = self._fetch(self._left, rows)
         return self._extended(Delta(columns, sign * weights))
 
-    def _fetch(self, side: Arrangement | KeyedSide, rows: Ints) -> tuple[list[Ints], Ints]:
+    def _fetch(self, side: Arrangement | KeyedSide, rows: Ints) -> tuple[Columns, Ints]:
         self.rows_read += len(rows)
         return side.take(rows)
 
     def _extended(self, left: Delta) -> Delta:
-        return Delta([*left.columns, *[np.full(len(left), NULL)] * self._right_width], left.weights)
+        return Delta(np.concatenate([left.columns, np.full((self._right_width, len(left)), NULL)]), left.weights)
 
     @property
     def state_rows(self) -> int:

@@ -1,19 +1,17 @@
 """The measures of an aggregate: how each keeps its part of a group's row, given the group's changes."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from topline.errors import ModelHalted
-from topline.live.arrays import NULL, Array, Arrays, Groups, Ints, group_rows, nest, take, unnest
+from topline.live.arrays import NULL, Array, Arrays, Columns, Groups, Ints, group_rows, nest, take, unnest
 from topline.live.interner import Interner
-from topline.live.rowstore import RowStore
+from topline.live.kernels.groups import wide_sums
+from topline.live.rowstore import RowStore, narrow
 from topline.live.sortedindex import Sort, SortedIndex
 from topline.models.plan import Measure as MeasurePlan
 from topline.schema import MONEY_LIMIT, Type
-
-_SAFE = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +21,11 @@ class Touched:
     rows: Ints
     groups: Groups
     weights: Ints
+
+    def row_of_each(self) -> Ints:
+        """The number of each change's group."""
+        rows: Ints = self.rows[self.groups.numbers]
+        return rows
 
 
 class Measure:
@@ -34,13 +37,14 @@ class Measure:
         self.plan = plan
         self.rows_read = 0
 
-    def fold(self, state: list[Ints], touched: Touched, values: Ints) -> None:
-        """Bring the groups' columns (`state`, written at touched.rows) up to date. `values`: the argument, one a change."""
+    def fold(self, store: RowStore, place: int, touched: Touched, values: Ints) -> None:
+        """Bring the groups' columns, from `place` on, up to date. `values`: the argument, one a change."""
         raise NotImplementedError
 
-    def result(self, state: list[Ints]) -> Ints:
+    def result(self, state: Columns) -> Ints:
         """What SQL sees, from some groups' columns."""
-        return state[0]
+        value: Ints = state[0]
+        return value
 
     @property
     def nbytes(self) -> int:
@@ -56,9 +60,9 @@ class Measure:
 class Count(Measure):
     """COUNT(*) and COUNT(column)."""
 
-    def fold(self, state: list[Ints], touched: Touched, values: Ints) -> None:
+    def fold(self, store: RowStore, place: int, touched: Touched, values: Ints) -> None:
         counted = touched.weights if self.plan.argument is None else np.where(values == NULL, 0, touched.weights)
-        state[0][touched.rows] += touched.groups.sums(counted)
+        store.add_to(place, touched.rows, touched.groups.sums(counted))
 
 
 class Sum(Measure):
@@ -71,56 +75,49 @@ class Sum(Measure):
         self._type = type_
         self._limit = MONEY_LIMIT if type_ is Type.DECIMAL else 2**63
 
-    def fold(self, state: list[Ints], touched: Touched, values: Ints) -> None:
-        null = values == NULL
-        state[1][touched.rows] += touched.groups.sums(np.where(null, 0, touched.weights))
-        state[0][touched.rows] = self._added(state[0][touched.rows], np.where(null, 0, values), touched)
+    def fold(self, store: RowStore, place: int, touched: Touched, values: Ints) -> None:
+        high, low, known = wide_sums(touched.groups.numbers, len(touched.groups), values, touched.weights)
+        old = store.get(place, touched.rows)
+        high += (old >> 32) + ((low + (old & 0xFFFFFFFF)) >> 32)
+        low = (low + (old & 0xFFFFFFFF)) & 0xFFFFFFFF
+        self._check(high, low)
+        store.put(place, touched.rows, ((high << 32) | low)[None])
+        store.add_to(place + 1, touched.rows, known)
 
-    def _added(self, old: Ints, values: Ints, touched: Touched) -> Ints:
-        if _largest(old) + _largest(values) * int(np.abs(touched.weights).sum()) < _SAFE:
-            sums: Array = old + touched.groups.sums(values * touched.weights)
-        else:  # Python's integers do not wrap
-            sums = old.astype(object) + touched.groups.sums(values.astype(object) * touched.weights.astype(object))
-        beyond = np.flatnonzero((sums >= self._limit) | (sums <= -self._limit))
+    def _check(self, high: Ints, low: Ints) -> None:
+        """high * 2^32 + low must be a value of the type."""
+        limit = self._limit
+        above = (high > limit >> 32) | ((high == limit >> 32) & (low >= limit & 0xFFFFFFFF))
+        below = (high < -limit >> 32) | ((high == -limit >> 32) & (low <= -limit & 0xFFFFFFFF))
+        beyond = np.flatnonzero(above | below)
         if len(beyond):
+            reached = (int(high[beyond[0]]) << 32) + int(low[beyond[0]])
             raise ModelHalted(
-                f"the sum of {self.plan.argument} overflows {self._type}: a group reaches {sums[beyond[0]]} units, allowed is "
-                f"less than {self._limit}; correct the values at the source, or sum over finer groups"
+                f"the sum of {self.plan.argument} overflows {self._type}: a group reaches {reached} units, allowed is "
+                f"less than {limit}; correct the values at the source, or sum over finer groups"
             )
-        return sums.astype(np.int64)
 
-    def result(self, state: list[Ints]) -> Ints:
+    def result(self, state: Columns) -> Ints:
         return np.where(state[1] == 0, NULL, state[0])
 
 
 class Extreme(Measure):
-    """MIN or MAX: an ordered index holds each group's values; its first is read only where the extreme itself was lost."""
+    """MIN or MAX: an ordered index holds each group's values, of which the first is read after each change."""
 
     blank = (NULL,)
 
     def __init__(self, plan: MeasurePlan, type_: Type, interner: Interner) -> None:
         super().__init__(plan)
-        self._interner = interner
-        self._sort = sort = Sort(text=type_ is Type.TEXT, descending=plan.function == "max", nulls_first=plan.function == "min")
-        self._index = SortedIndex([sort], interner)
+        self._index = SortedIndex([Sort(type_, descending=plan.function == "max")], interner)
 
-    def fold(self, state: list[Ints], touched: Touched, values: Ints) -> None:
+    def fold(self, store: RowStore, place: int, touched: Touched, values: Ints) -> None:
         known = np.flatnonzero(values != NULL)
-        group = touched.rows[touched.groups.inverse()]
-        (group, inner), weights = self._index.update([group[known], values[known]], touched.weights[known])
-        held = self._sort.outside_in(state[0][group])
-        sign = self._sort.compare(inner, held, self._interner)
-        lost = np.unique(group[(weights < 0) & (sign == 0)])
-        better = np.flatnonzero((weights > 0) & ((sign < 0) | (state[0][group] == NULL)))
-        better = better[np.unique(group[better], return_index=True)[1]]  # the change is sorted: the first is the best
-        state[0][group[better]] = self._sort.inside_out(inner[better])
-        self._refill(state, lost)
-
-    def _refill(self, state: list[Ints], rows: Ints) -> None:
-        which, (extreme,) = self._index.first(rows, 1)
+        self._index.update(touched.row_of_each()[known], values[known][None], touched.weights[known])
+        which, extremes = self._index.first(touched.rows, 1)
         self.rows_read += len(which)
-        state[0][rows] = NULL
-        state[0][rows[which]] = extreme
+        results = np.full((1, len(touched.rows)), NULL)
+        results[0, which] = extremes[0]
+        store.put(place, touched.rows, results)
 
     @property
     def nbytes(self) -> int:
@@ -138,30 +135,28 @@ class CountDistinct(Measure):
 
     def __init__(self, plan: MeasurePlan, type_: Type) -> None:
         super().__init__(plan)
-        self._values = RowStore(3, 2, [Type.BIGINT, type_])  # group, value; weight
+        self._values = RowStore([True, *narrow([type_]), False], 2)  # group, value; weight
 
-    def fold(self, state: list[Ints], touched: Touched, values: Ints) -> None:
+    def fold(self, store: RowStore, place: int, touched: Touched, values: Ints) -> None:
         known = np.flatnonzero(values != NULL)
         if not len(known):
             return
-        keys = [touched.rows[touched.groups.inverse()][known], values[known]]
-        pairs = group_rows(keys, len(known))
-        weights = pairs.sums(touched.weights[known])
-        turned = self._turn(take(keys, pairs.first), weights)
-        np.add.at(state[0], keys[0][pairs.first], turned)
+        keys = np.stack([touched.row_of_each()[known], values[known]])
+        pairs = group_rows(keys)
+        keys = take(keys, pairs.first)
+        store.add_to(place, keys[0], self._turn(keys, pairs.sums(touched.weights[known])))
 
-    def _turn(self, keys: Sequence[Ints], weights: Ints) -> Ints:
+    def _turn(self, keys: Columns, weights: Ints) -> Ints:
         """Bring the counts of distinct pairs up to date; gives +1 where a value came into its group, -1 where it left."""
         rows = self._values.find(keys)
         held, fresh = np.flatnonzero(rows >= 0), np.flatnonzero((rows < 0) & (weights != 0))
         self.rows_read += len(held)
-        left = self._values.columns[2][rows[held]] + weights[held]
-        self._values.columns[2][rows[held]] = left
+        emptied = held[self._values.add_to(2, rows[held], weights[held]) == 0]
         turned = np.zeros(len(weights), np.int64)
-        turned[held[left == 0]] = -1
+        turned[emptied] = -1
         turned[fresh] = 1
-        self._values.remove(rows[held[left == 0]])
-        self._values.add([*take(keys, fresh), weights[fresh]])
+        self._values.remove(rows[emptied])
+        self._values.add(np.concatenate([take(keys, fresh), weights[fresh][None]]))
         return turned
 
     @property
@@ -184,7 +179,3 @@ def make(plan: MeasurePlan, type_: Type, interner: Interner) -> Measure:
     if plan.function == "count_distinct":
         return CountDistinct(plan, type_)
     return Extreme(plan, type_, interner)
-
-
-def _largest(values: Ints) -> int:
-    return max(abs(int(values.max())), abs(int(values.min()))) if len(values) else 0

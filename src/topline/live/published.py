@@ -7,12 +7,12 @@ import pyarrow as pa
 
 from topline.errors import ModelHalted
 from topline.live.aggregate import AggregateOperator
-from topline.live.arrays import NULL, Array, Arrays, Ints, group_rows, nest, take, unnest
+from topline.live.arrays import NULL, Array, Arrays, Columns, Ints, group_rows, nest, take, unnest
 from topline.live.codec import decode, describe, encode
 from topline.live.delta import Delta
 from topline.live.interner import Interner
 from topline.live.operator import Operator
-from topline.live.rowstore import RowStore
+from topline.live.rowstore import RowStore, narrow
 from topline.models.plan import Aggregate
 from topline.schema import TableSchema
 
@@ -28,7 +28,8 @@ class Published:
         keys = [schema.names.index(name) for name in schema.key]
         self._order = keys + [place for place in range(len(schema.columns)) if place not in keys]
         self._key = len(keys)
-        self._store = RowStore(len(schema.columns), self._key, [schema.columns[place].type for place in self._order])
+        self._inverse = np.argsort(self._order)
+        self._store = RowStore(narrow([schema.columns[place].type for place in self._order]), self._key)
         self.rows_read = 0
 
     def __len__(self) -> int:
@@ -40,7 +41,7 @@ class Published:
 
     def fold(self, delta: Delta) -> pa.Table:
         """Bring in the model's settled change; gives the keys that it touches. ModelHalted where a key is broken."""
-        columns = [delta.columns[place] for place in self._order]
+        columns = delta.columns[self._order]
         self._check_nulls(columns)
         lost, gained = np.flatnonzero(delta.weights < 0), np.flatnonzero(delta.weights > 0)
         rows = self._store.find(take(columns[: self._key], lost))
@@ -49,14 +50,14 @@ class Published:
         fresh = take(columns, gained)
         self._check_key(fresh, delta.weights[gained])
         self._store.add(fresh)
-        return self._touched(columns, len(delta))
+        return self._touched(columns)
 
-    def _touched(self, columns: list[Ints], count: int) -> pa.Table:
+    def _touched(self, columns: Columns) -> pa.Table:
         keys = columns[: self._key]
-        keys = take(keys, group_rows(keys, count).first)
+        keys = take(keys, group_rows(keys).first)
         return decode(keys, [self.schema.columns[place] for place in self._order[: self._key]], self._interner)
 
-    def _check_nulls(self, columns: list[Ints]) -> None:
+    def _check_nulls(self, columns: Columns) -> None:
         for place in range(self._key):
             null = np.flatnonzero(columns[place] == NULL)
             if len(null):
@@ -65,36 +66,32 @@ class Published:
                     f"({self._describe(take(columns, null))}); filter such rows out or declare another key"
                 )
 
-    def _check_key(self, rows: list[Ints], weights: Ints) -> None:
+    def _check_key(self, rows: Columns, weights: Ints) -> None:
         """No key twice among the new rows, nor one that is still held."""
         keys = rows[: self._key]
         held = self._store.find(keys)
         broken = np.flatnonzero(held >= 0)
         if len(broken):
             self._refuse(self._store.take(held[broken]), take(rows, broken))
-        groups = group_rows(keys, len(weights))
-        order, starts = groups.order, groups.starts
-        double = np.flatnonzero(groups.lengths > 1)
-        if len(double):
-            self._refuse(take(rows, order[starts[double]]), take(rows, order[starts[double] + 1]))
+        groups = group_rows(keys)
+        if len(groups) < len(weights):
+            other = np.flatnonzero(groups.first[groups.numbers] != np.arange(len(weights)))
+            self._refuse(take(rows, groups.first[groups.numbers[other]]), take(rows, other))
         heavy = np.flatnonzero(weights > 1)
         if len(heavy):
             self._refuse(take(rows, heavy), take(rows, heavy))
 
-    def _refuse(self, one: list[Ints], other: list[Ints]) -> None:
+    def _refuse(self, one: Columns, other: Columns) -> None:
         raise ModelHalted(
             f"{self.schema.name}: two rows have the same key ({', '.join(self.schema.key)}): ({self._describe(one)}) and "
             f"({self._describe(other)}); declare a key that tells them apart, or aggregate them into one row"
         )
 
-    def _describe(self, columns: list[Ints]) -> str:
+    def _describe(self, columns: Columns) -> str:
         return describe(self._outward(columns), self.schema.columns, self._interner)
 
-    def _outward(self, columns: list[Ints]) -> list[Ints]:
-        outward = [columns[0]] * len(columns)
-        for place, column in zip(self._order, columns, strict=True):
-            outward[place] = column
-        return outward
+    def _outward(self, columns: Columns) -> Columns:
+        return columns[self._inverse]
 
     def rows(self, keys: pa.Table) -> pa.Table:
         """The current rows of these keys (columns named as the key's); a key that is not there is absent."""
@@ -110,13 +107,13 @@ class Published:
     def _decode(self, rows: Ints) -> pa.Table:
         return decode(self._outward(self._columns(rows)), self.schema.columns, self._interner)
 
-    def _find(self, keys: list[Ints]) -> Ints:
+    def _find(self, keys: Columns) -> Ints:
         return self._store.find(keys)
 
     def _numbers(self) -> Ints:
         return self._store.rows()
 
-    def _columns(self, rows: Ints) -> list[Ints]:
+    def _columns(self, rows: Ints) -> Columns:
         return self._store.take(rows)
 
     def arrays(self) -> dict[str, Array]:
@@ -145,16 +142,15 @@ class PublishedGroups(Published):
         return self._aggregate.state_rows
 
     def fold(self, delta: Delta) -> pa.Table:
-        columns = [delta.columns[place] for place in self._order]
+        columns = delta.columns[self._order]
         self._check_nulls(columns)
-        return self._touched(columns, len(delta))
+        return self._touched(columns)
 
-    def _find(self, keys: list[Ints]) -> Ints:
-        return self._aggregate.find([keys[place] for place in self._groups])
+    def _find(self, keys: Columns) -> Ints:
+        return self._aggregate.find(keys[self._groups])
 
     def _numbers(self) -> Ints:
         return self._aggregate.numbers()
 
-    def _columns(self, rows: Ints) -> list[Ints]:
-        results = self._aggregate.results(rows)
-        return [results[place] for place in self._places]
+    def _columns(self, rows: Ints) -> Columns:
+        return self._aggregate.results(rows)[self._places]

@@ -1,29 +1,42 @@
-"""Rows in memory as int64 columns, found by a hash index on some of them; the state that every operator keeps."""
+"""Rows in memory, found by a hash index on some of their columns; the state that every operator keeps."""
 
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
-from topline.live.arrays import NULL, Array, Arrays, Flags, Hashes, Ints, Stack, grown, hash_columns, nest, unnest
+from topline.live.arrays import Array, Arrays, Columns, Flags, Hashes, Ints, Stack, grown, hash_columns, nest, unnest
 from topline.live.hashindex import HashIndex
+from topline.live.kernels import rows as kernels
 from topline.schema import Type
 
 _NARROW = frozenset({Type.TEXT, Type.DATE, Type.BOOLEAN})  # 32 bits hold them
-_NARROW_NULL = int(np.iinfo(np.int32).min)
+
+
+def narrow(types: Sequence[Type]) -> list[bool]:
+    """Which columns take 32 bits."""
+    return [type_ in _NARROW for type_ in types]
+
+
+def layout_of(narrow: Sequence[bool]) -> Ints:
+    """Of each column: its first word, and 1 if it takes two."""
+    wide = np.array([not is_narrow for is_narrow in narrow], np.int64)
+    return np.stack([np.cumsum(wide + 1) - (wide + 1), wide], axis=1)
+
+
+def words_of(layout: Ints) -> int:
+    """How many words a row takes."""
+    return int((layout[:, 1] + 1).sum())
 
 
 class RowStore:
-    """`width` columns; the first `key` of them identify a row. A row keeps its number until it is removed; numbers are reused.
+    """Columns, the first `key` of which identify a row. A row keeps its number until it is removed; numbers are reused."""
 
-    Columns without a type, or of a wide one, may be written in place (`columns[i][rows] = ...`); codes of text, dates and
-    booleans take 32 bits, so that they are reached by `get` and `put` alone.
-    """
-
-    def __init__(self, width: int, key: int, types: Sequence[Type] = ()) -> None:
-        """`types`: of the first columns."""
-        self._narrow = [place < len(types) and types[place] in _NARROW for place in range(width)]
-        self.columns: list[Array] = [np.empty(0, np.int32 if narrow else np.int64) for narrow in self._narrow]
+    def __init__(self, narrow: Sequence[bool], key: int) -> None:
+        """`narrow`: which columns 32 bits hold; their values, NULL aside, are -2^31 + 1 to 2^31 - 1."""
+        self._layout = layout_of(narrow)
         self._key = key
+        self._words: npt.NDArray[np.int32] = np.empty((0, words_of(self._layout)), np.int32)
         self._live: Flags = np.empty(0, np.bool_)
         self._end = 0
         self._free = Stack()
@@ -34,71 +47,74 @@ class RowStore:
 
     @property
     def nbytes(self) -> int:
-        return (sum(column.itemsize for column in self.columns) + 1) * self._end + self._index.nbytes
+        return self._words[: self._end].nbytes + self._end + self._index.nbytes
 
-    def find(self, keys: Sequence[Ints], hashes: Hashes | None = None) -> Ints:
+    def find(self, keys: Columns, hashes: Hashes | None = None) -> Ints:
         """The number of the row with each key, or -1. `hashes`: of the keys, where they are known already."""
+        return self._index.find(keys, hash_columns(keys) if hashes is None else hashes, self._words, self._layout)
 
-        def same(queries: Ints, rows: Ints) -> Flags:
-            equal = np.ones(len(rows), np.bool_)
-            for stored, asked, narrow in zip(self.columns, keys, self._narrow, strict=False):
-                wanted = asked[queries]
-                equal &= stored[rows] == (np.maximum(wanted, _NARROW_NULL) if narrow else wanted)
-            return equal
-
-        return self._index.find(hash_columns(keys, len(keys[0])) if hashes is None else hashes, same)
-
-    def add(self, columns: Sequence[Ints], hashes: Hashes | None = None) -> Ints:
+    def add(self, columns: Columns, hashes: Hashes | None = None) -> Ints:
         """Put in rows whose keys are not there yet, each once; returns their numbers."""
-        count = len(columns[0])
+        count = columns.shape[1]
         rows = self._free.pop(count)
-        rows = np.concatenate([rows, np.arange(self._end, self._end + count - len(rows))])
-        self._grow(count - int((rows < self._end).sum()))
-        for place, column in enumerate(columns):
-            self.put(place, rows, column)
+        if len(rows) < count:
+            rows = np.concatenate([rows, self._grow(count - len(rows))])
+        kernels.put(self._words, self._layout, rows, columns)
         self._live[rows] = True
-        self._index.add(hash_columns(columns[: self._key], count) if hashes is None else hashes, rows)
+        self._index.add(hash_columns(columns[: self._key]) if hashes is None else hashes, rows)
         return rows
 
-    def _grow(self, more: int) -> None:
-        needed = self._end + more
-        self.columns = [grown(column, self._end, needed) for column in self.columns]
-        self._live = grown(self._live, self._end, needed)
-        self._end = needed
+    def _grow(self, more: int) -> Ints:
+        begin, self._end = self._end, self._end + more
+        self._words = grown(self._words, begin, self._end)
+        self._live = grown(self._live, begin, self._end)
+        return np.arange(begin, self._end)
 
     def remove(self, rows: Ints) -> None:
         """Take out rows, each once."""
-        self._index.remove(hash_columns(self.take(rows, self._key), len(rows)), rows)
-        self._live[rows] = False
-        self._free.push(rows)
+        if len(rows):
+            self._index.remove(hash_columns(self.take(rows, 0, self._key)), rows)
+            self._live[rows] = False
+            self._free.push(rows)
 
-    def take(self, rows: Ints, width: int | None = None) -> list[Ints]:
-        """The (first `width`) columns of these rows."""
-        return [self.get(place, rows) for place in range(len(self.columns) if width is None else width)]
+    def take(self, rows: Ints, begin: int = 0, end: int | None = None) -> Columns:
+        """The columns from `begin` to `end` of these rows."""
+        return kernels.take(self._words, self._layout[begin:end], rows)
 
     def get(self, place: int, rows: Ints) -> Ints:
         """A column of these rows."""
-        values = self.columns[place][rows]
-        if not self._narrow[place]:
-            return values
-        wide: Ints = values.astype(np.int64)
-        wide[wide == _NARROW_NULL] = NULL
-        return wide
+        column: Ints = self.take(rows, place, place + 1)[0]
+        return column
 
-    def put(self, place: int, rows: Ints, values: Ints) -> None:
-        """Write a column of these rows; the key of a row that is there does not change."""
-        self.columns[place][rows] = np.maximum(values, _NARROW_NULL) if self._narrow[place] else values
+    def put(self, place: int, rows: Ints, columns: Columns) -> None:
+        """Write columns, from `place` on, of these rows; the key of a row that is there does not change."""
+        kernels.put(self._words, self._layout[place : place + len(columns)], rows, columns)
+
+    def add_to(self, place: int, rows: Ints, amounts: Ints) -> Ints:
+        """Add to a column of these rows, of which one may be named twice; what each is afterwards."""
+        return kernels.add_to(self._words, self._layout[place:], rows, amounts)
+
+    def follow(self, place: int, heads: Ints) -> tuple[Ints, Ints]:
+        """All rows of the lists that begin with these: which list, which row. From `place` on, rows have next and previous."""
+        return kernels.follow(heads, self._words, self._layout[place:])
+
+    def link(self, place: int, rows: Ints, numbers: Ints, heads: Ints) -> None:
+        """Put rows into the lists numbers[i] of `heads`, which change."""
+        kernels.link(self._words, self._layout[place:], rows, numbers, heads)
+
+    def unlink(self, place: int, rows: Ints, numbers: Ints, heads: Ints) -> None:
+        """Take rows out of these lists."""
+        kernels.unlink(self._words, self._layout[place:], rows, numbers, heads)
 
     def rows(self) -> Ints:
         """The numbers of all rows."""
         return np.flatnonzero(self._live[: self._end])
 
     def arrays(self) -> dict[str, Array]:
-        columns = {f"column{place}": column[: self._end] for place, column in enumerate(self.columns)}
-        return columns | {"live": self._live[: self._end]} | nest(free=self._free, index=self._index)
+        own = {"words": self._words[: self._end], "live": self._live[: self._end]}
+        return own | nest(free=self._free, index=self._index)
 
     def restore(self, arrays: Arrays) -> None:
-        self.columns = [arrays[f"column{place}"] for place in range(len(self.columns))]
-        self._live = arrays["live"]
+        self._words, self._live = arrays["words"], arrays["live"]
         self._end = len(self._live)
         unnest(arrays, free=self._free, index=self._index)

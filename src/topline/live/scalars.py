@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 import duckdb
 import numpy as np
 
-from topline.live.arrays import NULL, Ints
+from topline.live.arrays import NULL, Columns, Ints
 from topline.live.codec import decode_column, encode_column
 from topline.live.expressions import decision, identifiers, null_test, plain
 from topline.live.interner import Interner
@@ -15,8 +15,8 @@ from topline.live.switch import MOST_TESTS, Switch
 from topline.schema import Column, Type
 
 _TEST = Column("test", Type.BOOLEAN)
-Looked = Mapping[int, list[Ints]]
-Compute = Callable[[Sequence[Ints], int, Looked], Ints]
+Looked = Mapping[int, Sequence[Ints]]
+Compute = Callable[[Columns, int, Looked], Ints]
 
 
 class Scalars:
@@ -49,13 +49,13 @@ class Scalars:
             wanted = [f"CAST({text} AS {result.type})" for text, result in self._rows]
             self._question = Question(self._connection, wanted, [self._columns[place] for place in self._used])
 
-    def values(self, columns: Sequence[Ints], count: int) -> list[Ints]:
+    def values(self, columns: Columns, count: int) -> list[Ints]:
         """Each expression's values over the rows."""
         looked = self._lookup.values(columns)
         rows = iter(self._row_by_row(columns, count))
         return [next(rows) if compute is None else compute(columns, count, looked) for compute in self._outputs]
 
-    def _row_by_row(self, columns: Sequence[Ints], count: int) -> list[Ints]:
+    def _row_by_row(self, columns: Columns, count: int) -> list[Ints]:
         if self._question is None:
             return []
         arrays = [decode_column(columns[place], self._columns[place].type, self._interner) for place in self._used]

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import duckdb
-import numpy as np
 
+from topline.live.arrays import matrix
 from topline.live.delta import Delta
 from topline.live.interner import Interner
 from topline.live.operator import Operator
@@ -33,7 +33,7 @@ class SelectOperator(Operator):
         delta = inputs[0]
         if self._where is not None:
             passes = self._where.values(delta.columns, len(delta))[0] == 1
-            delta = delta if passes.all() else delta.rows(np.flatnonzero(passes))
+            delta = delta.where(passes)
         if not len(delta):
             return Delta.empty(len(self.node.columns))
-        return Delta(self._outputs.values(delta.columns, len(delta)), delta.weights)
+        return Delta(matrix(self._outputs.values(delta.columns, len(delta)), len(delta)), delta.weights)

@@ -14,7 +14,7 @@ from topline.errors import StateError
 from topline.faults import point
 from topline.live.arrays import Array
 
-FORMAT = 5  # of the state's arrays; another number is refused
+FORMAT = 6  # of the state's arrays; another number is refused
 _HEADER = "header"
 
 

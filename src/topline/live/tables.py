@@ -1,20 +1,49 @@
 """Replicated tables in memory: a batch's changes go in by key, the rows lost and gained come out."""
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
 from topline.changes import DELETE, UPSERT, Sweep, TableChanges
 from topline.errors import SourceHalted, WorkError
-from topline.live.arrays import NULL, Array, Arrays, Flags, Ints, group_rows, hash_columns, nest, take, unnest
+from topline.live.arrays import NULL, Array, Arrays, Columns, Flags, Ints, group_rows, hash_columns, nest, take, unnest
 from topline.live.codec import decode, encode
 from topline.live.delta import Delta
 from topline.live.interner import Interner
-from topline.live.rowstore import RowStore
+from topline.live.rowstore import RowStore, narrow
 from topline.schema import TableSchema, Type
 
 CHUNK = 1_048_576  # rows that are decoded at once
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Parts of one table that are applied together, in their order, as many small ones cost little more than one large.
+
+    columns: their rows, encoded, in the table's inner order; unchanged: None where no value of theirs is left out.
+    """
+
+    parts: Sequence[TableChanges]
+    columns: Columns
+    unchanged: Ints | None
+
+    def __len__(self) -> int:
+        return len(self.columns[0])
+
+    @property
+    def lengths(self) -> list[int]:
+        return [len(part) for part in self.parts]
+
+    @property
+    def upserts(self) -> Flags:
+        upserts: Flags = np.concatenate([part.ops for part in self.parts]) == UPSERT
+        return upserts
+
+    def partition(self, row: int) -> str:
+        """That wrote a row."""
+        return self.parts[int(np.searchsorted(np.cumsum(self.lengths), row, "right"))].partition
 
 
 class Table:
@@ -25,43 +54,50 @@ class Table:
         self._interner = interner
         keys = [schema.names.index(name) for name in schema.key]
         self._order = keys + [place for place in range(len(schema.columns)) if place not in keys]
+        self._inverse = np.argsort(self._order)
         self._columns = [schema.columns[place] for place in self._order]
         self._key = len(keys)
         self._width = len(schema.columns)
         types = [column.type for column in self._columns]
-        self.store = RowStore(self._width + 2, self._key, [*types, Type.TEXT])
+        self.store = RowStore(narrow([*types, Type.TEXT, Type.BIGINT]), self._key)
         self.rows_read = 0
 
     def __len__(self) -> int:
         return len(self.store)
 
-    def encode(self, part: TableChanges) -> list[Ints]:
-        """A part's rows as int64 columns in this table's inner order. SourceHalted for a NULL in the key."""
-        columns = encode(part.rows, self._columns, self._interner)
+    def encode(self, parts: Sequence[TableChanges]) -> Run:
+        """These parts, to be applied together. SourceHalted for a NULL in the key."""
+        if all(part.rows.schema == parts[0].rows.schema for part in parts):
+            rows = pa.concat_tables([part.rows for part in parts]) if len(parts) > 1 else parts[0].rows
+            columns = encode(rows, self._columns, self._interner)
+        else:
+            columns = np.concatenate([encode(part.rows, self._columns, self._interner) for part in parts], axis=1)
+        run = Run(parts, columns, _unchanged(parts))
         for place in range(self._key):
-            if (columns[place] == NULL).any():
+            null = np.flatnonzero(columns[place] == NULL)
+            if len(null):
                 raise SourceHalted(
-                    f"{self.schema.name}: a change from {part.partition} has NULL in the key column "
+                    f"{self.schema.name}: a change from {run.partition(int(null[0]))} has NULL in the key column "
                     f"{self._columns[place].name}; key columns are never NULL: correct the declared key or the source"
                 )
-        return columns
+        return run
 
-    def require_held(self, part: TableChanges, columns: list[Ints], before: list[list[Ints]]) -> None:
-        """SourceHalted where a value is left out as unchanged, and neither the table nor the parts `before` (as encoded)
-        have its row."""
-        assert part.unchanged is not None
-        groups = group_rows(columns[: self._key], len(part))
-        first = np.minimum.reduceat(groups.order, groups.starts)  # of each key the change that came first
-        first = first[part.unchanged[first] != 0]
-        keys = take(columns[: self._key], first)
+    def require_held(self, run: Run, before: Sequence[Run]) -> None:
+        """SourceHalted where a value is left out as unchanged, and neither the table nor the runs `before` have its row."""
+        if run.unchanged is None:
+            return
+        groups = group_rows(run.columns[: self._key])
+        first = groups.first[run.unchanged[groups.first] != 0]
+        keys = take(run.columns[: self._key], first)
         lacking = self.store.find(keys) < 0
         if lacking.any() and before:
-            known = np.concatenate([hash_columns(others[: self._key], len(others[0])) for others in before])
-            lacking &= ~np.isin(hash_columns(keys, len(first)), known)
+            known = np.concatenate([hash_columns(other.columns[: self._key]) for other in before])
+            lacking &= ~np.isin(hash_columns(keys), known)
         if lacking.any():
-            places = part.unchanged[first[np.flatnonzero(lacking)[:1]]][0]
+            row = int(first[np.flatnonzero(lacking)[0]])
+            places = int(run.unchanged[row])
             names = ", ".join(c.name for number, c in enumerate(self.schema.columns) if places >> number & 1)
-            raise SourceHalted(self._not_here(part.partition, names))
+            raise SourceHalted(self._not_here(run.partition(row), names))
 
     def _not_here(self, partition: str, names: str) -> str:
         return (
@@ -69,69 +105,62 @@ class Table:
             f"copy the table again: topline resync {self.schema.name}"
         )
 
-    def apply(self, part: TableChanges, columns: list[Ints]) -> tuple[TableChanges, Delta]:
-        """Bring in one part; gives the part with unchanged values filled in, and what the table lost and gained."""
-        if not len(part):
-            return part, Delta.empty(self._width)
-        hashes = hash_columns(columns[: self._key], len(part))
-        if part.unchanged is not None and part.unchanged.any():
-            part, columns = self._fill(part, columns)
-        groups = group_rows(columns[: self._key], len(part), hashes)
-        last = np.arange(len(part))
-        if len(groups.starts) < len(part):
-            last = np.maximum.reduceat(groups.order, groups.starts)
-            columns, hashes = take(columns, last), hashes[last]
-        owner = int(self._interner.intern(pa.array([part.partition]))[0])
-        writers = [np.full(len(last), owner), part.hi[last].astype(np.int64)]
-        return part, self._write([*columns, *writers], hashes, part.ops[last] == UPSERT)
+    def apply(self, run: Run) -> tuple[Sequence[TableChanges], Delta]:
+        """Bring in a run; gives its parts with unchanged values filled in, and what the table lost and gained."""
+        if not len(run):
+            return run.parts, Delta.empty(self._width)
+        parts, columns = run.parts, run.columns
+        if run.unchanged is not None:
+            columns = self._fill(run, run.unchanged)
+            parts = self._filled(run, columns)
+        hashes = hash_columns(columns[: self._key])
+        groups = group_rows(columns[: self._key], hashes)
+        columns, upserts = np.concatenate([columns, self._writers(run)]), run.upserts
+        if len(groups) < len(run):
+            last = groups.last()
+            columns, hashes, upserts = take(columns, last), hashes[last], upserts[last]
+        return parts, self._write(columns, hashes, upserts)
 
-    def _write(self, columns: list[Ints], hashes: Array, upsert: Flags) -> Delta:
+    def _writers(self, run: Run) -> Columns:
+        """Each row's partition and `hi`."""
+        owners = self._interner.intern(pa.array([part.partition for part in run.parts]))
+        return np.stack([np.repeat(owners, run.lengths), np.concatenate([part.hi for part in run.parts])])
+
+    def _write(self, columns: Columns, hashes: Array, upsert: Flags) -> Delta:
         rows = self.store.find(columns[: self._key], hashes)
         held = np.flatnonzero(rows >= 0)
-        old = self.store.take(rows[held], self._width)
+        old = self.store.take(rows[held], 0, self._width)
         self.rows_read += len(held)
-        changed = ~upsert[held]
-        for place in range(self._key, self._width):
-            changed |= old[place] != columns[place][held]
+        new = take(columns[: self._width], held)
+        changed = ~upsert[held] | (old[self._key :] != new[self._key :]).any(axis=0)
         gains = upsert.copy()
         gains[held] &= changed
         lost, gained = take(old, np.flatnonzero(changed)), take(columns[: self._width], np.flatnonzero(gains))
         self._store(columns, hashes, upsert, rows)
-        return Delta.of(self._outward(lost), self._outward(gained), settled=True)
+        return Delta.of(lost[self._inverse], gained[self._inverse], settled=True)
 
-    def _store(self, columns: list[Ints], hashes: Array, upsert: Flags, rows: Ints) -> None:
+    def _store(self, columns: Columns, hashes: Array, upsert: Flags, rows: Ints) -> None:
         over = np.flatnonzero(upsert & (rows >= 0))
-        for place in range(self._key, self._width + 2):
-            self.store.put(place, rows[over], columns[place][over])
+        self.store.put(self._key, rows[over], take(columns[self._key :], over))
         self.store.remove(rows[~upsert & (rows >= 0)])
         fresh = np.flatnonzero(upsert & (rows < 0))
-        self.store.add(take(columns, fresh), hashes[fresh])
+        if len(fresh) < len(rows):
+            columns, hashes = take(columns, fresh), hashes[fresh]
+        self.store.add(columns, hashes)
 
-    def _outward(self, columns: list[Ints]) -> list[Ints]:
-        """Columns in the schema's order."""
-        outward = [columns[0]] * self._width
-        for place, column in zip(self._order, columns, strict=True):
-            outward[place] = column
-        return outward
-
-    def _fill(self, part: TableChanges, columns: list[Ints]) -> tuple[TableChanges, list[Ints]]:
-        """Unchanged values come from the key's change before in this part, or from the row that the table holds."""
-        assert part.unchanged is not None
-        groups = group_rows(columns[: self._key], len(part))
-        order = np.lexsort([np.arange(len(part)), groups.inverse()])  # by key, then in order of arrival
-        held = self.store.find(take(columns[: self._key], order))
-        filled = columns[: self._key]
+    def _fill(self, run: Run, unchanged: Ints) -> Columns:
+        """Unchanged values come from the key's change before in this run, or from the row that the table holds."""
+        order, starts = group_rows(run.columns[: self._key]).ordered()
+        held = self.store.find(take(run.columns[: self._key], order))
+        filled = run.columns.copy()
         for place in range(self._key, self._width):
-            kept = (part.unchanged[order] >> self._order[place]) & 1 == 1
-            outside = np.intersect1d(np.flatnonzero(kept), groups.starts)
-            self._check_held(held[outside], place, part.partition)
-            filled.append(self._fill_column(place, columns[place][order], kept, outside, held)[np.argsort(order)])
-        rows = decode(self._outward(filled), self.schema.columns, self._interner)
-        return replace(part, rows=rows, unchanged=None), filled
-
-    def _check_held(self, rows: Ints, place: int, partition: str) -> None:
-        if (rows < 0).any():
-            raise WorkError(self._not_here(partition, self._columns[place].name))
+            kept = (unchanged[order] >> self._order[place]) & 1 == 1
+            outside = np.intersect1d(np.flatnonzero(kept), starts[:-1])
+            lacking = outside[held[outside] < 0]
+            if len(lacking):
+                raise WorkError(self._not_here(run.partition(int(order[lacking[0]])), self._columns[place].name))
+            filled[place, order] = self._fill_column(place, run.columns[place][order], kept, outside, held)
+        return filled
 
     def _fill_column(self, place: int, values: Ints, kept: Flags, outside: Ints, held: Ints) -> Ints:
         """`values` by key, in order of arrival; what is `kept` comes from the value before or, `outside`, from the table."""
@@ -141,23 +170,34 @@ class Table:
         own[outside] = True
         return values[np.maximum.accumulate(np.where(own, np.arange(len(values)), 0))]
 
+    def _filled(self, run: Run, columns: Columns) -> list[TableChanges]:
+        """The parts with the values that they left out."""
+        parts, start = [], 0
+        for part in run.parts:
+            if part.unchanged is not None and part.unchanged.any():
+                rows = decode(columns[:, start : start + len(part)][self._inverse], self.schema.columns, self._interner)
+                part = replace(part, rows=rows, unchanged=None)
+            parts.append(part)
+            start += len(part)
+        return parts
+
     def sweep(self, sweep: Sweep) -> tuple[TableChanges, Delta]:
         """Take out what the sweep names; gives explicit deletes and what the table lost."""
         doomed = self._swept(sweep)
-        lost = self.store.take(doomed, self._width)
+        lost = self.store.take(doomed, 0, self._width)
         self.rows_read += len(doomed)
         self.store.remove(doomed)
-        blank = np.full(len(doomed), NULL)
-        keys = [*lost[: self._key], *[blank] * (self._width - self._key)]
+        keys = lost.copy()
+        keys[self._key :] = NULL
         part = TableChanges(
             table=self.schema.name,
             partition=sweep.partition or "",
-            rows=decode(self._outward(keys), self.schema.columns, self._interner),
+            rows=decode(keys[self._inverse], self.schema.columns, self._interner),
             ops=np.full(len(doomed), DELETE, np.int8),
             hi=np.full(len(doomed), sweep.at.hi),
             lo=np.full(len(doomed), sweep.at.lo),
         )
-        return part, Delta.of(self._outward(lost), [column[:0] for column in lost], settled=True)
+        return part, Delta.of(lost[self._inverse], lost[:, :0], settled=True)
 
     def _swept(self, sweep: Sweep) -> Ints:
         rows = self.store.rows()
@@ -175,10 +215,16 @@ class Table:
         return pa.concat_tables([self._decode(part) for part in parts])
 
     def _decode(self, rows: Ints) -> pa.Table:
-        return decode(self._outward(self.store.take(rows, self._width)), self.schema.columns, self._interner)
+        return decode(self.store.take(rows, 0, self._width)[self._inverse], self.schema.columns, self._interner)
 
     def arrays(self) -> dict[str, Array]:
         return nest(store=self.store)
 
     def restore(self, arrays: Arrays) -> None:
         unnest(arrays, store=self.store)
+
+
+def _unchanged(parts: Sequence[TableChanges]) -> Ints | None:
+    if not any(part.unchanged is not None and part.unchanged.any() for part in parts):
+        return None
+    return np.concatenate([np.zeros(len(part), np.int64) if part.unchanged is None else part.unchanged for part in parts])

@@ -1,0 +1,258 @@
+"""Rows in order, in blocks: sorting, searching and merging, with text compared by its bytes where it lies.
+
+Shapes: rows are runs of words, as in `rows`; `sorts` has the flags of each column, in order of weight. Block b is the stored
+rows b * BLOCK to b * BLOCK + fill[b]; `order` lists the blocks in the rows' order. The last column is a row's weight, which
+is not compared.
+"""
+
+# Numbers here are the compiler's, which mypy does not know.
+# mypy: disable-error-code="return-value, arg-type, assignment, no-any-return"
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from topline.live.kernels.compiler import helper, kernel
+from topline.live.kernels.rows import NULL, value, write
+from topline.live.kernels.text import compare as compare_text
+
+Ints = npt.NDArray[np.int64]
+Words = npt.NDArray[np.int32]
+Bytes = npt.NDArray[np.uint8]
+Starts = npt.NDArray[np.uint32]
+
+BLOCK = 64  # rows that a block has room for
+TEXT, DESCENDING, NULLS_FIRST = 1, 2, 4  # flags of a sort
+MOST_WEIGHT = np.int64(2**31 - 1)
+_TEXTS = "uint8[::1], int64[::1], uint32[::1]"
+
+
+class Texts(NamedTuple):
+    """Where the strings lie: arena, pages, starts (see `text`)."""
+
+    arena: Bytes
+    pages: Ints
+    starts: Starts
+
+
+@helper
+def _compare_values(left: int, right: int, sort: int, arena: Bytes, pages: Ints, starts: Starts) -> int:
+    if left == right:
+        return 0
+    if left == NULL or right == NULL:
+        first = -1 if left == NULL else 1
+        return first if sort & NULLS_FIRST else -first
+    below = compare_text(arena, pages, starts, left, right) < 0 if sort & TEXT else left < right
+    sign = -1 if below else 1
+    return -sign if sort & DESCENDING else sign
+
+
+@helper
+def _compare(
+    one: Words, row: int, other: Words, at: int, layout: Ints, sorts: Ints, arena: Bytes, pages: Ints, starts: Starts
+) -> int:
+    """-1, 0 or 1: how two rows stand by their first columns, as many as there are sorts."""
+    for column in range(len(sorts)):
+        place = layout[column]
+        sign = _compare_values(value(one, row, place), value(other, at, place), sorts[column], arena, pages, starts)
+        if sign:
+            return sign
+    return 0
+
+
+@kernel(f"int64[::1](int32[:,::1], int64[:,::1], int64[::1], {_TEXTS})")
+def sort(words: Words, layout: Ints, sorts: Ints, arena: Bytes, pages: Ints, starts: Starts) -> Ints:
+    """The permutation that sorts rows; equal ones keep their order (merge sort from below: n log n comparisons)."""
+    count = len(words)
+    order, other = np.arange(count), np.empty(count, np.int64)
+    width = 1
+    while width < count:
+        for start in range(0, count, 2 * width):
+            middle, end = min(start + width, count), min(start + 2 * width, count)
+            left, right = start, middle
+            for target in range(start, end):
+                from_left = right == end or (
+                    left < middle
+                    and _compare(words, order[left], words, order[right], layout, sorts, arena, pages, starts) <= 0
+                )
+                if from_left:
+                    other[target] = order[left]
+                    left += 1
+                else:
+                    other[target] = order[right]
+                    right += 1
+        order, other = other, order
+        width *= 2
+    return order
+
+
+@helper
+def _block_of(
+    rows: Words, row: int, low: int, words: Words, order: Ints, layout: Ints, sorts: Ints,
+    arena: Bytes, pages: Ints, starts: Starts,
+) -> int:  # fmt: skip
+    """The last block, from `low` on, whose first row is not above the row; `low` where there is none. By leaps, then halves."""
+    step, high = 1, low + 1
+    while high < len(order) and _compare(words, order[high] * BLOCK, rows, row, layout, sorts, arena, pages, starts) <= 0:
+        low = high
+        step *= 2
+        high = low + step
+    high = min(high, len(order))
+    while high - low > 1:
+        middle = (low + high) >> 1
+        if _compare(words, order[middle] * BLOCK, rows, row, layout, sorts, arena, pages, starts) <= 0:
+            low = middle
+        else:
+            high = middle
+    return low
+
+
+@helper
+def _copy(source: Words, row: int, target: Words, at: int) -> None:
+    for word in range(source.shape[1]):
+        target[at, word] = source[row, word]
+
+
+@kernel(f"int64[::1](int32[:,::1], int64[::1], int32[:,::1], int64[::1], int64[:,::1], int64[::1], {_TEXTS})")
+def blocks(
+    rows: Words, turn: Ints, words: Words, order: Ints, layout: Ints, sorts: Ints, arena: Bytes, pages: Ints, starts: Starts
+) -> Ints:
+    """The number (in `order`) of the block into which each of the rows, in sorted turn, belongs."""
+    found = np.empty(len(turn), np.int64)
+    low = 0
+    for number in range(len(turn)):
+        low = _block_of(rows, turn[number], low, words, order, layout, sorts, arena, pages, starts)
+        found[number] = low
+    return found
+
+
+@kernel(
+    "Tuple((int32[:,::1], int64[::1], int64))(int32[:,::1], int64[::1], int64[::1], int32[:,::1], int64[::1], int64[::1], "
+    f"int64[:,::1], int64[::1], {_TEXTS})"
+)
+def merge(
+    rows: Words, turn: Ints, own: Ints, words: Words, order: Ints, fill: Ints, layout: Ints, sorts: Ints,
+    arena: Bytes, pages: Ints, starts: Starts,
+) -> tuple[Words, Ints, int]:  # fmt: skip
+    """The rows of the touched blocks with the new ones between them, equal ones summed up, weights of 0 left out.
+
+    own: of each new row, in turn, its block (as `blocks` gives it). Gives the rows, how many of them each touched block has
+    now, and the number of a stored or new row whose weight fell below 0 or rose too high, else -1.
+    """
+    touched, room = 0, len(turn)
+    for number in range(len(turn)):
+        if number == 0 or own[number] != own[number - 1]:
+            touched += 1
+            room += fill[order[own[number]]]
+    out, sizes = np.empty((room, words.shape[1]), np.int32), np.zeros(touched, np.int64)
+    weight = layout[len(layout) - 1]
+    used, number, block, wrong = 0, 0, 0, -1
+    while number < len(turn):
+        before, mine = used, own[number]
+        old = order[mine] * BLOCK
+        end = old + fill[order[mine]]
+        while True:
+            new = number < len(turn) and own[number] == mine
+            if not new and old == end:
+                break
+            sign = -1
+            if new:
+                sign = 1
+                if old < end:
+                    sign = _compare(words, old, rows, turn[number], layout, sorts, arena, pages, starts)
+            if sign <= 0:
+                _copy(words, old, out, used)
+                old += 1
+            else:
+                _copy(rows, turn[number], out, used)
+                number += 1
+            total = value(out, used, weight)
+            while (
+                number < len(turn)
+                and own[number] == mine
+                and sign >= 0
+                and _compare(out, used, rows, turn[number], layout, sorts, arena, pages, starts) == 0
+            ):
+                total += value(rows, turn[number], weight)
+                number += 1
+            if total < 0 or total > MOST_WEIGHT:
+                wrong = used
+            write(out, used, weight, total)
+            used += 1 if total else 0
+        sizes[block] = used - before
+        block += 1
+    return out[:used].copy(), sizes, wrong
+
+
+@kernel("void(int32[:,::1], int64[::1], int32[:,::1], int64[::1])")
+def place(words: Words, ids: Ints, rows: Words, sizes: Ints) -> None:
+    """Write rows, `sizes` of them a block, into these blocks."""
+    row = 0
+    for number in range(len(ids)):
+        for at in range(sizes[number]):
+            _copy(rows, row, words, ids[number] * BLOCK + at)
+            row += 1
+
+
+@kernel("int64[::1](int64[::1], int64[::1], int64[::1], int64[::1])")
+def replace(order: Ints, touched: Ints, pieces: Ints, targets: Ints) -> Ints:
+    """The blocks' order with `pieces` of the targets in place of each touched block."""
+    out = np.empty(len(order) + pieces.sum() - len(pieces), np.int64)
+    used, next_, begin = 0, 0, 0
+    for number in range(len(touched)):
+        for block in range(begin, touched[number]):
+            out[used] = order[block]
+            used += 1
+        for _ in range(pieces[number]):
+            out[used] = targets[next_]
+            used += 1
+            next_ += 1
+        begin = touched[number] + 1
+    for block in range(begin, len(order)):
+        out[used] = order[block]
+        used += 1
+    return out
+
+
+@helper
+def _start(words: Words, order: Ints, fill: Ints, place_: Ints, group: int) -> tuple[int, int]:
+    """Block (in order) and row of the first row whose group is not below `group`."""
+    low, high = 0, len(order)
+    while low < high:
+        middle = (low + high) >> 1
+        if value(words, order[middle] * BLOCK, place_) < group:
+            low = middle + 1
+        else:
+            high = middle
+    block = max(low - 1, 0)
+    first, end = 0, fill[order[block]]
+    while first < end:
+        middle = (first + end) >> 1
+        if value(words, order[block] * BLOCK + middle, place_) < group:
+            first = middle + 1
+        else:
+            end = middle
+    return block, first
+
+
+@kernel("Tuple((int64[::1], int64[::1]))(int32[:,::1], int64[::1], int64[::1], int64[:,::1], int64[::1], int64, int64)")
+def first(words: Words, order: Ints, fill: Ints, layout: Ints, groups: Ints, limit: int, count: int) -> tuple[Ints, Ints]:
+    """The first `limit` rows of each group: which of `groups`, and the stored rows. `count`: of all stored rows."""
+    room = min(len(groups) * limit, count)
+    which, found = np.empty(room, np.int64), np.empty(room, np.int64)
+    used = 0
+    for number in range(len(groups)):
+        block, row = _start(words, order, fill, layout[0], groups[number])
+        left = limit
+        while left and block < len(order):
+            if row == fill[order[block]]:
+                block, row = block + 1, 0
+                continue
+            at = order[block] * BLOCK + row
+            if value(words, at, layout[0]) != groups[number]:
+                break
+            which[used], found[used] = number, at
+            used += 1
+            row, left = row + 1, left - 1
+    return which[:used].copy(), found[:used].copy()
