@@ -31,7 +31,7 @@ def test_results_that_are_down_at_the_start_are_waited_for(made: Company) -> Non
     assert answer.status_code == 503
     assert "the results database does not answer" in answer.text
     assert "the results database does not answer" in made.project.output()
-    assert "does not answer" in made.project.call("status")
+    assert "does not answer" in made.project.call("status", expect=1)
     until(lambda: made.log_epoch() > before + 2, timeout=PATIENCE, what="the engine folds on")
     made.results.start()
     until(made.is_ready, timeout=PATIENCE, what="ready")
