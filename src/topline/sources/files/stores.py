@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _RANGE = 8 << 20  # bytes asked for at once, and held
 _LEAST = 64 << 10  # where more does not come in time
 _TRIES = 3
+_WHOLE = 6  # so many times longer may a whole answer take than silence
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _URL = re.compile(r"([a-z0-9]+)://([^/]*)/?(.*)", re.DOTALL)
 _STATUS = re.compile(r"status code: (\d{3}[^:<\n]*)")
@@ -86,7 +87,7 @@ class Stores:
             ) from None
         kind: Any = {"s3": store.S3Store, "gs": store.GCSStore, "az": store.AzureStore}[scheme]
         try:
-            return kind(bucket, config=self._config(scheme), client_options=self._options(), retry_config=_RETRY)  # type: ignore[no-any-return]
+            return kind(bucket, config=self._config(scheme), client_options=self._options(), retry_config=self._retries())  # type: ignore[no-any-return]
         except (exceptions.BaseError, ValueError, OSError) as error:
             raise ConfigError(f"objects: {scheme}://{bucket} cannot be used: {_first_line(error)}") from None
 
@@ -106,22 +107,23 @@ class Stores:
         config = {name: _plain(value) for name, value in known[scheme].items() if value is not None}
         return config | ({"skip_signature": True} if s.anonymous else {})
 
+    def _retries(self) -> Any:
+        """The library's own, for requests that are refused or break; what is too slow is up to us."""
+        return {
+            "max_retries": _TRIES,
+            "retry_timeout": timedelta(seconds=_WHOLE * self._settings.silence),
+            "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
+        }
+
     def _options(self) -> dict[str, Any]:
         s = self._settings
-        limits = {"connect_timeout": 5, "read_timeout": s.silence, "timeout": 6 * s.silence}
+        limits = {"connect_timeout": 5, "read_timeout": s.silence, "timeout": _WHOLE * s.silence}
         options: dict[str, Any] = {name: f"{round(1000 * seconds)}ms" for name, seconds in limits.items()}
         if s.endpoint is not None and s.endpoint.startswith("http://"):
             options["allow_http"] = True
         if s.ca is not None:
             options["root_certificate"] = (self._root / s.ca).read_bytes()
         return options
-
-
-_RETRY: Any = {
-    "max_retries": _TRIES,
-    "retry_timeout": timedelta(seconds=60),
-    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
-}
 
 
 def _plain(value: Any) -> Any:
