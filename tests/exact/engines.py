@@ -77,7 +77,7 @@ class LiteTruth:
 
     def __init__(self, project: Project, schemas: Mapping[str, TableSchema]) -> None:
         self._project = project
-        self._schemas = {name: schema for name, schema in schemas.items() if name in project.tables}
+        self._schemas = schemas
         self._connection = sqlite3.connect(":memory:", isolation_level=None)
         self._connection.create_function("try_decimal", 1, try_decimal, deterministic=True)
         self._connection.create_function("business_date", 1, business_date, deterministic=True)
@@ -98,6 +98,10 @@ class LiteTruth:
             if model.published:
                 found[model.name] = Counter(self._connection.execute(f"SELECT * FROM {quoted(model.name)}").fetchall())
         return found
+
+    def select(self, sql: str) -> Rows:
+        """Rows over the tables and models as they were last computed."""
+        return Counter(self._connection.execute(sql).fetchall())
 
 
 def try_decimal(text: str | None) -> int | None:

@@ -179,7 +179,7 @@ class Composer:
     def _finish(self, name: str, relation: Relation, key: tuple[str, ...]) -> Model:
         """`key`: of a model that is published; its columns are declared in any order."""
         root = replace(relation, name=name, model=True)
-        sql, lite = _with(relation)
+        sql, lite = text_of(relation)
         meta = f"{{'key': {self._random.sample(key, len(key))}}}" if key else "{'publish': false}"
         head = [f"{{{{ config(meta={meta}) }}}}", *self._sets]
         model = Model(name, root, "\n".join([*head, sql]) + "\n", lite, bool(key))
@@ -200,8 +200,8 @@ def _most(values: Sequence[object]) -> int:
     return max((abs(value) for value in values if isinstance(value, int)), default=0)
 
 
-def _with(root: Relation) -> tuple[str, str]:
-    """The model's text: the relations that it reads as CTEs, in both dialects."""
+def text_of(root: Relation) -> tuple[str, str]:
+    """A model's text: the relations that it reads as CTEs, in both dialects."""
     parts = within(replace(root, model=False))
     parts = [part for part in parts if part is not root]
     sides = []

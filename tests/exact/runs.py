@@ -54,7 +54,7 @@ class FailedError(AssertionError):
 
 def _fails(made: Project, plan: ProjectPlan, tables: Mapping[str, TableSpec], history: History, error: BaseException) -> bool:
     try:
-        check(plan, tables, history, LiteTruth(made, plan.tables).rows)
+        check(plan, tables, history, _lite(made).rows)
     except Exception as found:  # noqa: BLE001 - whatever it was, it is to be the same
         return type(found) is type(error)
     return False
@@ -62,10 +62,14 @@ def _fails(made: Project, plan: ProjectPlan, tables: Mapping[str, TableSpec], hi
 
 def _said(made: Project, plan: ProjectPlan, tables: Mapping[str, TableSpec], history: History) -> str:
     try:
-        check(plan, tables, history, LiteTruth(made, plan.tables).rows)
+        check(plan, tables, history, _lite(made).rows)
     except Exception as found:  # noqa: BLE001 - it is only told
         return f"{type(found).__name__}: {found}"
     return "it does not fail again"
+
+
+def _lite(made: Project) -> LiteTruth:
+    return LiteTruth(made, {name: spec.schema for name, spec in made.tables.items()})
 
 
 def histories_of(seed: int, made: Project) -> list[History]:
@@ -78,6 +82,6 @@ def live_through(seed: int, totals: Totals) -> None:
     plan = made.plan()
     for history in histories_of(seed, made):
         try:
-            totals.add(check(plan, made.tables, history, LiteTruth(made, plan.tables).rows))
+            totals.add(check(plan, made.tables, history, _lite(made).rows))
         except Exception as error:
             raise FailedError(seed, made, history, error) from error

@@ -3,8 +3,9 @@
 from collections import Counter
 from itertools import chain, product
 
-from tests.exact.history import Event
-from tests.exact.models import DEPTH, OPERATORS, PAIRS, project
+from tests.exact.engines import LiteTruth, Rows
+from tests.exact.history import Event, History, Truth
+from tests.exact.models import DEPTH, OPERATORS, PAIRS, Project, project, text_of
 from tests.exact.operators import MEASURES
 from tests.exact.relation import Relation, behind
 from tests.exact.runs import histories_of
@@ -42,6 +43,39 @@ def test_joins_of_a_relation_with_itself_occur() -> None:
     """Both kinds; of a table and of what was computed."""
     selves = {(r.operator, r.inputs[0].operator == "table") for r in relations() if len(set(r.inputs)) < len(r.inputs)}
     assert {(kind, of_table) for kind in ("inner", "left") for of_table in (True, False)} <= selves
+
+
+def test_both_sides_of_each_join_change_in_one_batch() -> None:
+    """Of inner and of left joins, of a relation with another and with itself; rows changed, not only the tables behind."""
+    wanted = {(kind, with_itself) for kind in ("inner", "left") for with_itself in (False, True)}
+    seen: set[tuple[str, bool]] = set()
+    for made, seed in zip(PROJECTS, SEEDS, strict=True):
+        if not wanted <= seen:
+            seen |= sides_changed(made, histories_of(seed, made)[0])
+    assert wanted <= seen
+
+
+def sides_changed(made: Project, history: History) -> set[tuple[str, bool]]:
+    joins = {id(r): r for model in made.models for r in behind(model.root) if r.operator in {"inner", "left"}}.values()
+    truth, lite = Truth(made.tables), LiteTruth(made, {name: spec.schema for name, spec in made.tables.items()})
+    before: dict[int, Rows] = {}
+    changed = set()
+    for batch in history:
+        truth.batches(batch)
+        lite.rows(truth.rows())
+        after = {id(side): lite.select(rows_of(side)) for join in joins for side in join.inputs}
+        changed |= {
+            (join.operator, len(set(join.inputs)) == 1)
+            for join in joins
+            if before and all(before[id(side)] != after[id(side)] for side in join.inputs)
+        }
+        before = after
+    return changed
+
+
+def rows_of(relation: Relation) -> str:
+    named = relation.model or relation.operator == "table"
+    return f"select * from {relation.lite_reference}" if named else text_of(relation)[1]
 
 
 def test_everything_that_can_happen_does() -> None:
