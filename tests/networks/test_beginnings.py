@@ -73,6 +73,7 @@ def test_a_host_that_has_no_address_is_named(tmp_path: Path, door: Door) -> None
         until(lambda: others <= set(world.stood().changes), timeout=PATIENCE, what="the others are read")
 
 
+@pytest.mark.long
 def test_results_that_hang_stop_neither_the_log_nor_the_end(tmp_path: Path) -> None:
     """Sources are read on, SIGTERM ends the process with 0, and the next run publishes what is owed."""
     with waiting(tmp_path) as world:

@@ -175,9 +175,9 @@ class Publication:
         return time.monotonic() - self._failing_since if self._failures else 0.0
 
     def close(self) -> None:
-        """What is under way gets a moment to end; a server that hangs is waited for no longer."""
+        """What has just begun gets a moment to end; a server that hangs is waited for no longer."""
         if self._running is not None:
-            wait([self._running], _GRACE)
+            wait([self._running], max(0.0, _GRACE - (time.monotonic() - self._submitted)))
         self._publisher.give_up()
         self._worker.shutdown(wait=True)
 
