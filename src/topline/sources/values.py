@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from topline.changes import Ints
+from topline.localtime import instant_of
 from topline.schema import MONEY_LIMIT, MONEY_SCALE, TableSchema, Type
 
 _UNIT = Decimal(1).scaleb(-MONEY_SCALE)
@@ -156,7 +157,7 @@ def _timestamp(value: object, zone: tzinfo) -> datetime:  # noqa: ARG001
 def _timestamptz(value: object, zone: tzinfo) -> datetime:
     moment = _moment(value)
     try:
-        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).astimezone(UTC)
+        return moment.astimezone(UTC) if moment.tzinfo else instant_of(moment, zone)
     except OverflowError:
         raise ValueError(f"{_shown(value)} lies outside the years 1 to 9999 in UTC") from None
 

@@ -54,8 +54,10 @@ VALUES = [  # PostgreSQL's type, an expression, the declared type, what must arr
     ("timestamp", "'0044-03-15 06:00 BC'", Type.TIMESTAMP, -735160 * DAY + DAY // 4),
     ("timestamp", "'294276-12-31'", Type.TIMESTAMP, TIME_LIMIT),
     ("timestamp", "'2026-01-01 13:00'", Type.TIMESTAMPTZ, NOON_UTC),  # the source's zone is Europe/Rome
-    ("timestamp", "'2026-10-25 02:30'", Type.TIMESTAMPTZ, 1792888200000000),  # occurs twice: the earlier, 00:30 UTC
-    ("timestamp", "'2026-03-29 02:30'", Type.TIMESTAMPTZ, 1774746000000000),  # never occurs: the next, 01:00 UTC
+    ("timestamp", "'2026-10-25 02:30'", Type.TIMESTAMPTZ, 1792891800000000),  # occurs twice: the later, 01:30 UTC
+    ("timestamp", "'2026-03-29 02:30'", Type.TIMESTAMPTZ, 1774747800000000),  # never occurs: by the offset before, 01:30 UTC
+    ("timestamp", "'2040-07-01 14:00'", Type.TIMESTAMPTZ, 2224756800000000),  # summer time is a rule, not a list of years
+    ("timestamp", "'9999-12-31 23:59:59.999999'", Type.TIMESTAMPTZ, days_from_civil(10000, 1, 1) * DAY - 3_600_000_001),
     ("timestamp", "'-infinity'", Type.TIMESTAMPTZ, -TIME_LIMIT),
     ("timestamptz", "'2026-01-01 14:00+02'", Type.TIMESTAMPTZ, NOON_UTC),
     ("timestamptz", "'2026-01-01 12:00:00.5+00'", Type.TIMESTAMPTZ, NOON_UTC + 500_000),

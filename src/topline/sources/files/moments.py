@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from topline.changes import Ints
+from topline.localtime import offset_of
 from topline.sources.files.lines import Mask
 
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
@@ -192,10 +193,9 @@ _EPOCH = datetime(1970, 1, 1)
 
 
 def _offset(minute: int, zone: str) -> str | None:
-    """`+01:00`: the offset of a local minute (since 1970). Twice shown: the later instant's; left out: the one before."""
+    """`+01:00`: the offset of a local minute (since 1970)."""
     local = _EPOCH + timedelta(minutes=minute)
-    offsets = [local.replace(tzinfo=_zone(zone), fold=fold).utcoffset() for fold in (0, 1)]
-    seconds = min(int(offset.total_seconds()) for offset in offsets if offset is not None)
+    seconds = int(offset_of(local, _zone(zone)).total_seconds())
     if seconds % 60:
         return None  # local mean time, before zones
     sign, rest = ("-", -seconds) if seconds < 0 else ("+", seconds)

@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from topline.localtime import instants
 from topline.pgtime import read_plain, read_times
 from topline.schema import Type
 
@@ -43,16 +44,5 @@ def cast(texts: pa.StringArray, declared: Type, oid: int, zone: ZoneInfo) -> pa.
     if declared is Type.BIGINT:
         return read_plain(texts, declared)
     if declared is Type.TIMESTAMPTZ and class_of(oid) is Type.TIMESTAMP:
-        return _localised(read_times(texts, Type.TIMESTAMP), zone)
+        return instants(read_times(texts, Type.TIMESTAMP), zone)
     return read_times(texts, declared)
-
-
-def _localised(times: pa.Array, zone: ZoneInfo) -> pa.Array:
-    """Times without a zone, as instants in `zone`; in the hour that occurs twice the earlier, in the missing one the next."""
-    units = times.cast(pa.int64())
-    extreme = pc.greater(pc.abs(units), 200_000_000_000 * 1_000_000)
-    usual = pc.if_else(extreme, pa.scalar(None, times.type), times)
-    instants = pc.assume_timezone(usual, zone.key, ambiguous="earliest", nonexistent="latest").cast(
-        pa.timestamp("us", tz="UTC")
-    )
-    return pc.if_else(extreme, units.view(pa.timestamp("us", tz="UTC")), instants)
