@@ -12,6 +12,7 @@ from sqlalchemy.engine import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from topline.errors import ConfigError, SourceHalted, TransientError
+from topline.pgsilence import KEEPALIVES, PatientConnection
 from topline.sources.sql.settings import SqlSettings
 
 # What each driver calls the two timeouts. Of others, `connect_args` says it.
@@ -101,9 +102,12 @@ def _engine(settings: SqlSettings, root: Path) -> Engine:
         names = _TIMEOUTS.get(url.get_driver_name(), ("", ""))
         limits = zip(names, (settings.connect_timeout, settings.read_timeout), strict=True)
         arguments = {name: seconds for name, seconds in limits if name} | settings.connect_args
-        return sa.create_engine(
+        engine = sa.create_engine(
             url, connect_args=arguments, isolation_level="AUTOCOMMIT", hide_parameters=True, pool_size=1, pool_pre_ping=True
         )
+        if url.get_driver_name() == "psycopg":
+            _never_wait_for_ever(engine, settings.read_timeout)
+        return engine
     except (ArgumentError, NoSuchModuleError, ValueError) as error:
         shown = "it cannot be read" if "://" in str(error) else str(error)
         raise ConfigError(f"url: {shown}; write dialect+driver://user@host/database") from None
@@ -111,6 +115,16 @@ def _engine(settings: SqlSettings, root: Path) -> Engine:
         module = str(error.name)
         remedy = f"pip install {_DRIVERS.get(module, module)}, or name another driver: dialect+driver://"
         raise ConfigError(f"url: its driver {module} is not installed; {remedy}") from None
+
+
+def _never_wait_for_ever(engine: Engine, silence: float) -> None:
+    """psycopg itself knows no limit for an answer."""
+
+    @sa.event.listens_for(engine, "do_connect")
+    def connect(_dialect: Any, _record: Any, arguments: Any, more: Any) -> Any:
+        connection = PatientConnection.connect(*arguments, **{**KEEPALIVES, **more})
+        connection.silence = silence
+        return connection
 
 
 def _sqlite(url: URL, root: Path) -> Engine:
