@@ -153,8 +153,8 @@ class Company:
         return self.process
 
     def recover(self, *arguments: str, kill_at: str = "", env: Mapping[str, str] | None = None) -> float:
-        """Start it (after kill -9, where it runs), and wait until it is ready, as it says: the seconds that this took. It dies at
-        `kill_at` after `arm`."""
+        """Start it (after kill -9, where it runs), and wait until it is ready, as it says: the seconds that this took. It dies
+        at `kill_at` after `arm`."""
         if self.process is not None and self.process.poll() is None:
             self.kill()
         began = time.monotonic()
