@@ -2,10 +2,12 @@
 
 import logging
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from topline.errors import StateError
 from topline.faults import point
+from topline.live import statefile
 from topline.live.dataflow import Dataflow
 from topline.log import Log
 from topline.models.plan import ProjectPlan
@@ -26,44 +28,67 @@ class Checkpoints:
         self._cost = 0.1
         self.trouble = ""  # why the last one could not be written; '' once one was
         self._last = time.monotonic()
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._settling: Future[None] | None = None
+        self._settling_epoch = -1
 
     def follow(self, dataflow: Dataflow) -> None:
         """Save this state from now on."""
         self._dataflow = dataflow
 
     def after_turn(self) -> None:
-        if self._share and time.monotonic() - self._last > max(5.0, self._cost / self._share):
-            self.save()
+        """The state is written between two turns; that it comes to the disk is waited for beside the turns that follow."""
+        if self._settling is not None and self._settling.done():
+            self._finish()
+        if self._share and self._settling is None and time.monotonic() - self._last > max(5.0, self._cost / self._share):
+            self._begin()
 
     def save(self) -> None:
         """Write the state as of the log's epoch. The file carries its epoch's name, so that a crash leaves a whole one.
 
         Not while a model is halted: from the log alone it may start again. A disk that takes no checkpoint stops nothing.
         """
-        epoch = self._log.epoch
-        if epoch == self._saved_epoch or self._dataflow.halted:
-            self._last = time.monotonic()
-            return
-        started = time.monotonic()
-        if self._written(epoch):
-            self._note(epoch)
-        self._last = time.monotonic()
-        self._cost = self._last - started
+        self._finish()
+        self._begin()
+        self._finish()
 
-    def _written(self, epoch: int) -> bool:
-        path = self._path.with_suffix(f".{epoch}")
+    def _begin(self) -> None:
+        epoch, started = self._log.epoch, time.monotonic()
+        if epoch != self._saved_epoch and not self._dataflow.halted:
+            path = self._path_of(epoch)
+            try:
+                self._dataflow.begin_dump(path)
+            except OSError as error:
+                self._give_up(epoch, error)
+            else:
+                self._settling, self._settling_epoch = self._worker.submit(statefile.settle, path), epoch
+        self._last = time.monotonic()
+        self._cost = max(0.1, self._last - started)
+
+    def _finish(self) -> None:
+        """Wait for what was begun, and note it."""
+        if self._settling is None:
+            return
+        settling, self._settling = self._settling, None
         try:
-            self._dataflow.dump(path)
+            settling.result()
         except OSError as error:
-            for begun in path.parent.glob(f"{path.name}*"):
-                begun.unlink(missing_ok=True)
-            self._tell(
-                f"cannot write the checkpoint {path}: {error.strerror or error}. Nothing is lost, but a restart takes longer: "
-                "it reads the log instead; make room on that disk, and it is tried again"
-            )
-            return False
-        self.trouble = ""
-        return True
+            self._give_up(self._settling_epoch, error)
+        else:
+            self.trouble = ""
+            self._note(self._settling_epoch)
+
+    def _give_up(self, epoch: int, error: OSError) -> None:
+        path = self._path_of(epoch)
+        for begun in path.parent.glob(f"{path.name}*"):
+            begun.unlink(missing_ok=True)
+        self._tell(
+            f"cannot write the checkpoint {path}: {error.strerror or error}. Nothing is lost, but a restart takes longer: "
+            "it reads the log instead; make room on that disk, and it is tried again"
+        )
+
+    def _path_of(self, epoch: int) -> Path:
+        return self._path.with_suffix(f".{epoch}")
 
     def _tell(self, trouble: str) -> None:
         if not self.trouble:

@@ -234,6 +234,11 @@ class Dataflow:
 
     def dump(self, path: Path) -> None:
         """Write the whole state to a file, replacing it at once."""
+        self.begin_dump(path)
+        statefile.settle(path)
+
+    def begin_dump(self, path: Path) -> None:
+        """Write it beside the file; `statefile.settle` then replaces that, while batches may be applied."""
         header = {"plan": self._plan.fingerprint, "halted": json.dumps(self._halted)}
         dead = [str(self._number[node]) for node in self._dead]
         statefile.write(path, header | {"dead": " ".join(dead)}, nest(**self._parts()))
