@@ -45,6 +45,18 @@ class TransientError(WorkError):
     pass
 
 
+def out_of_memory(error: BaseException) -> TransientError | None:
+    """What is raised where memory cannot be had (Python, Arrow, DuckDB, a thread without a stack) in our words; None: it is
+    something else."""
+    thread = isinstance(error, RuntimeError) and "can't start new thread" in str(error)
+    if not (thread or isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryException"):
+        return None
+    return TransientError(
+        f"there is not enough memory: {str(error) or type(error).__name__}. Nothing is lost: lift the limit (ulimit -v, the "
+        "container's), or have less in memory (engine.batch_rows), then start again"
+    )
+
+
 class SourceHalted(WorkError):  # noqa: N818 - it names a state, as the status page shows it
     pass
 

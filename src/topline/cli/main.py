@@ -8,7 +8,7 @@ from rich.markup import escape
 
 from topline.cli.commands import demo, inspect, letters, project, run
 from topline.cli.output import err
-from topline.errors import ToplineError
+from topline.errors import ToplineError, out_of_memory
 
 app = typer.Typer(
     name="topline",
@@ -34,6 +34,11 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if (lacking := out_of_memory(error)) is None:
+            raise
+        err.print(f"[bold red]error:[/] {escape(str(lacking))}", soft_wrap=True)
+        sys.exit(lacking.exit_code)
 
 
 if __name__ == "__main__":

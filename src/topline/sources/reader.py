@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from topline.changes import Position, SourceBatch
-from topline.errors import SourceHalted, SourceNotReady, TransientError
+from topline.errors import SourceHalted, SourceNotReady, TransientError, out_of_memory
 from topline.faults import point
 from topline.sources.base import Progress, Resume, Source
 
@@ -177,6 +177,10 @@ class Reader:
                     self._wait_for_mending(error)
                 except TransientError as error:
                     self._wait_to_retry(error)
+                except Exception as error:
+                    if (lacking := out_of_memory(error)) is None:
+                        raise
+                    self._wait_to_retry(lacking)
             reason = self._refused or (self._state.error if self._state.status is Status.HALTED else "")
             self._set(Status.HALTED if reason else Status.ENDED, reason)
         except SourceHalted as error:
