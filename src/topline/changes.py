@@ -98,6 +98,7 @@ class SourceBatch:
     complete   False: a part of a larger transaction; it becomes visible with the part that is complete
     copying    True while a first copy is not consistent yet: models over this source's tables are not published
     time       when the newest change was committed at the source (UTC), for freshness
+    replaced   partition -> what stood there below this `hi` was read anew, whole: open dead letters from before are done with
     opening    set by the reader, another each time that the source is opened: parts of one transaction have the same
     """
 
@@ -110,6 +111,7 @@ class SourceBatch:
     copying: bool = False
     time: datetime | None = None
     opening: int = 0
+    replaced: dict[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return sum(len(part) for part in self.parts if isinstance(part, TableChanges))

@@ -99,3 +99,24 @@ def test_a_letter_whose_row_was_changed_or_deleted_later_is_not_applied(made: Wo
     assert "not applied" in replay(made, deleted)
     assert {key: row[7] for key, row in made.sales().items()} == {"b1": "9.00"}
     assert made.engine.machinery.log.letters.get(deleted).state is LetterState.SUPERSEDED
+
+
+def test_letters_of_a_file_are_done_with_once_another_version_of_it_was_read(made: World) -> None:
+    """Dropped again with the same fault, it is one open letter, not two; mended, it is none; appended to, the letters stay."""
+    letters = made.engine.machinery.log.letters
+    made.inbox.write("a.csv", [("b1", *ROW)], broken=2)
+    made.turn_until(lambda: letters.count() == 2, "two lines are kept")
+    made.inbox.append("a.csv", [("b2", *ROW)])
+    made.turn_until(lambda: found(made) == {"b1", "b2"}, "what was appended is read")
+    assert letters.count() == 2
+    for name in ("b3", "b4"):
+        made.inbox.write("a.csv", [(name, *ROW)], broken=2)
+        made.turn_until(lambda name=name: name in found(made), "the next version is read")  # type: ignore[misc]
+        assert letters.count() == 2
+    made.inbox.write("a.csv", [("b5", *ROW)])
+    made.turn_until(lambda: found(made) == {"b5"}, "the mended version is read")
+    assert letters.count() == 0
+    kept_for_ever = letters.list(state=LetterState.SUPERSEDED)
+    assert len(kept_for_ever) == 6
+    assert all(letters.raw(letter.id) == b"broken,line\n" for letter in kept_for_ever)
+    assert "superseded already" in replay(made, kept_for_ever[0].id)

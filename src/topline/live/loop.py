@@ -291,7 +291,9 @@ class Engine:
     def _entry(self, batches: list[SourceBatch], applied: Applied, sorted_out: "_SortedOut") -> LogEntry:
         positions: Positions = {}
         memory: dict[str, dict[str, bytes | None]] = {}
+        replaced: dict[str, dict[str, int]] = {}
         for batch in batches:
+            replaced.setdefault(batch.source, {}).update(batch.replaced)
             positions.setdefault(batch.source, {}).update(batch.positions)
             memory.setdefault(batch.source, {}).update(batch.memory)
         return LogEntry(
@@ -299,6 +301,7 @@ class Engine:
             positions=positions,
             memory=memory,
             dead_letters=[(batch.source, letter) for batch in batches for letter in batch.dead_letters],
+            replaced=replaced,
             dirty=applied.dirty,
             source_times={b.source: self.source_times[b.source] for b in batches if b.source in self.source_times},
             held=frozenset(part.table for part in sorted_out.kept),

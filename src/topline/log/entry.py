@@ -14,7 +14,8 @@ HeldChange = TableChanges | Sweep
 
 
 class LetterState(StrEnum):
-    """What became of a dead letter. SUPERSEDED: its replay found a later change of its key, and was not applied."""
+    """What became of a dead letter. SUPERSEDED: its replay found a later change of its key, and was not applied; or another
+    version of its file was read since."""
 
     OPEN = "open"
     REPLAYED = "replayed"
@@ -30,6 +31,7 @@ class LogEntry:
     positions     source -> partition -> where it stands now
     memory        source -> key -> bytes to remember, None forgets
     dead_letters  (source, letter) pairs
+    replaced      source -> partition -> `hi` below which its open dead letters are superseded: it was read anew, whole
     letters       dead letter's id -> what its replay, which this entry carries, came to
     dirty         model -> its keys (the key columns) that this entry changed, to be published
     schemas       tables whose schema is new or changed, from this entry on
@@ -44,6 +46,7 @@ class LogEntry:
     positions: Mapping[str, Mapping[str, Position]] = field(default_factory=dict)
     memory: Mapping[str, Mapping[str, bytes | None]] = field(default_factory=dict)
     dead_letters: Sequence[tuple[str, DeadLetter]] = ()
+    replaced: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     letters: Mapping[int, LetterState] = field(default_factory=dict)
     dirty: Mapping[str, pa.Table] = field(default_factory=dict)
     schemas: Mapping[str, TableSchema] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """Dead letters in the log: kept byte for byte, listed, counted, and marked once they were replayed."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from topline.changes import DeadLetter, Position
@@ -83,6 +83,16 @@ def insert(connection: sqlite3.Connection, epoch: int, time: int, letters: Itera
 
 def mark(connection: sqlite3.Connection, states: Iterable[tuple[int, LetterState]]) -> None:
     connection.executemany("UPDATE dead_letters SET state = ? WHERE id = ?", [(state.value, i) for i, state in states])
+
+
+def supersede(connection: sqlite3.Connection, source: str, replaced: Mapping[str, int]) -> None:
+    """Open letters of these partitions, from below `hi`, are done with."""
+    if not replaced:
+        return
+    found = connection.execute("SELECT DISTINCT partition FROM dead_letters WHERE state = 'open' AND source = ?", (source,))
+    places = [(source, partition, replaced[partition]) for (partition,) in found.fetchall() if partition in replaced]
+    update = "UPDATE dead_letters SET state = 'superseded' WHERE state = 'open' AND source = ? AND partition = ? AND hi < ?"
+    connection.executemany(update, places)
 
 
 def oldest_open(connection: sqlite3.Connection) -> int | None:

@@ -95,7 +95,7 @@ class Log(LogReader):
         3. schemas that are new or changed
         4. changes, in order; changes of held tables apart; those of released tables go
         5. positions, memory and times of the sources
-        6. dead letters, and what became of those that this entry replays
+        6. dead letters, and what became of those that this entry replays, or whose file was read anew
         7. dirty keys
         8. COMMIT, with an fsync of the write-ahead file: from here on the epoch exists
         """
@@ -111,6 +111,8 @@ class Log(LogReader):
             connection.executemany(_HELD, held)
             _release(connection, entry.released)
             _sources(connection, entry)
+            for source, replaced in entry.replaced.items():
+                letters.supersede(connection, source, replaced)
             letters.insert(connection, epoch, time, entry.dead_letters)
             letters.mark(connection, entry.letters.items())
             if entry.dead_letters:

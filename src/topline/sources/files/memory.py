@@ -64,6 +64,7 @@ class Draft:
     positions: dict[str, Position] = field(default_factory=dict)
     letters: list[DeadLetter] = field(default_factory=list)
     states: dict[str, FileState | None] = field(default_factory=dict)
+    replaced: dict[str, int] = field(default_factory=dict)
     newest_ns: int = 0
     weight: int = 0
 
@@ -87,6 +88,11 @@ class Draft:
     def move(self, partition: str, position: Position) -> None:
         self.positions[partition] = position
 
+    def replace(self, partition: str, state: FileState) -> None:
+        """The file was read to its end, as this generation: what was unreadable in an older version of it is done with."""
+        if state.first == 1 and state.generation > 1:
+            self.replaced[partition] = state.generation
+
     def remember(self, partition: str, state: FileState | None) -> None:
         self.states[partition] = state
         self.newest_ns = max(self.newest_ns, state.mtime_ns if state else 0)
@@ -97,7 +103,10 @@ class Draft:
             return None
         time = min(_time(self.newest_ns), datetime.now(UTC)) if self.newest_ns else None
         memory = {partition: state.encode() if state else None for partition, state in self.states.items()}
-        return SourceBatch(self.source, tuple(self.parts), dict(self.positions), tuple(self.letters), memory, time=time)
+        letters = tuple(self.letters)
+        return SourceBatch(
+            self.source, tuple(self.parts), dict(self.positions), letters, memory, time=time, replaced=dict(self.replaced)
+        )
 
 
 def _time(ns: int) -> datetime:

@@ -48,6 +48,7 @@ class Underway:
             point("file:sweep")
             draft.sweep(self._shape.schema.name, self.file.partition, at)
         draft.move(self.file.partition, at)
+        draft.replace(self.file.partition, state)
         return state
 
     def _may_grow(self, sweeps: bool) -> bool:
