@@ -49,7 +49,8 @@ class DebianServer:
         keys: list[str | Path] = ["-keyout", self.data / "server.key", "-out", self.certificate]
         self._run("openssl", "req", "-new", "-x509", "-days", "2", "-nodes", *subject, *keys)
         settings = {"ssl": "on", "wal_level": "logical", "listen_addresses": "127.0.0.1", "port": self.port, "fsync": "off"}
-        lines = [f"{name} = '{value}'" for name, value in {**settings, "unix_socket_directories": ""}.items()]
+        settings |= {"unix_socket_directories": "", "max_prepared_transactions": 10}
+        lines = [f"{name} = '{value}'" for name, value in settings.items()]
         with (self.data / "postgresql.conf").open("a") as file:
             file.write("\n".join(lines) + "\n")
         self.process = subprocess.Popen(

@@ -53,13 +53,13 @@ FROM pg_partition_tree(%s::int8::oid) WHERE level > 0
 """
 _PUBLICATION = """
 SELECT p.oid::int8 AS oid, p.puballtables AS everything, pg_has_role(p.pubowner, 'USAGE') AS owned, p.pubviaroot AS via_root,
-       p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AS complete
+       p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AS complete, p.xmin::text AS version
 FROM pg_publication p WHERE p.pubname = %s
 """
 _PUBLISHED = """
 SELECT c.oid::int8 AS oid, n.nspname AS namespace, c.relname AS relation,
        r.prqual IS NOT NULL OR r.prattrs IS NOT NULL AS filtered,
-       r.oid IS NOT NULL AS listed
+       coalesce(r.oid::int8, 0) AS membership
 FROM pg_publication_tables t JOIN pg_namespace n ON n.nspname = t.schemaname
 JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = t.tablename
 LEFT JOIN pg_publication_rel r ON r.prpubid = %s::int8::oid AND r.prrelid = c.oid WHERE t.pubname = %s
@@ -130,7 +130,12 @@ class Published:
     namespace: str
     relation: str
     filtered: bool
-    listed: bool
+    membership: int
+
+    @property
+    def listed(self) -> bool:
+        """By its own name, rather than with its schema or all tables."""
+        return self.membership > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +145,12 @@ class PublicationFacts:
     owned: bool
     via_root: bool
     complete: bool
+    version: str
     tables: tuple[Published, ...] = ()
+
+    def terms(self) -> dict[int, str]:
+        """Table's oid -> what is another whenever its publication was changed, and changed back: changes were missed then."""
+        return {table.oid: f"{self.oid}.{self.version}.{table.membership}" for table in self.tables}
 
 
 @dataclass(frozen=True, slots=True)

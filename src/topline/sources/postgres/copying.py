@@ -30,7 +30,8 @@ class Copying:
     def __init__(self, copier: Copier, plan: Plan, lsn: int, targets: Mapping[str, Target], most: int, found: Catalog) -> None:
         self._copier, self._plan, self._lsn, self._targets, self._most = copier, plan, lsn, targets, most
         facts = {name: found.tables[name] for name in plan.pending}
-        self._begun = {name: _begun(lsn, targets[name], facts[name]) for name in plan.pending}
+        terms = found.publication.terms() if found.publication else {}
+        self._begun = {name: _begun(lsn, targets[name], facts[name], terms) for name in plan.pending}
         self.done, self.total = 0, sum(table.estimate for table in facts.values() if table)
         self.detail = ""
         self.steps = self._steps()
@@ -77,5 +78,7 @@ class Copying:
         return (Sweep(self._targets[name].schema.name, None, None, self._plan.cleared),)
 
 
-def _begun(lsn: int, target: Target, facts: TableFacts | None) -> Copied:
-    return Copied(lsn, False, facts.oid, facts.shape(target), sorted(facts.members)) if facts else Copied(lsn)
+def _begun(lsn: int, target: Target, facts: TableFacts | None, terms: Mapping[int, str]) -> Copied:
+    if facts is None:
+        return Copied(lsn)
+    return Copied(lsn, False, facts.oid, facts.shape(target), sorted(facts.members), terms.get(facts.oid, ""))

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
 import psycopg
@@ -61,6 +61,7 @@ class Database:
             if problems := self._faults(found, set(self._targets) - (done & present)):
                 raise SourceNotReady("\n".join(f"{fault.where}: {fault.problem}: {fault.remedy}" for fault in problems))
             added = publication.ensure(connection, self.publication, found, list(self._targets.values()), self._prunes)
+            found = replace(found, publication=catalog.read_publication(connection, self.publication))
             return Found(found, frozenset(target.name for target in added), _write_position(connection))
 
     def check(self) -> list[Fault]:

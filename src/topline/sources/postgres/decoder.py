@@ -43,6 +43,7 @@ class Decoder:
         self._bases, self._zone, self._partition, self._lookup = bases, zone, partition, lookup
         self.copied: Mapping[str, int] = {}  # table -> LSN of its copy: what was committed before is in there
         self.shapes: Mapping[str, Shape] = {}  # table -> its columns' types in that copy
+        self.oids: Mapping[int, Target] = {}  # of the tables that were copied: they are ours under whatever name
         self._relations: dict[int, Relation] = {}
         self._bindings: dict[int, Binding | None] = {}
         self._announced: dict[str, TableSchema] = {}  # told once even if as declared: the engine may hold the table
@@ -95,7 +96,7 @@ class Decoder:
         yield from self._rows(messages, rows[done:], relations[done:], hi, lo)
 
     def _described(self, relation: Relation, hi: int) -> Iterator[Part]:
-        target = self._targets.get((relation.namespace, relation.name))
+        target = self.oids.get(relation.oid) or self._targets.get((relation.namespace, relation.name))
         if target and hi >= self.copied.get(target.name, 0):
             now = shape_of(target, zip(relation.columns, relation.types, relation.modifiers, strict=True), self._bases)
             require_not_rewritten(target, self.shapes.get(target.name, {}), now)

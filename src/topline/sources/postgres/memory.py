@@ -15,7 +15,7 @@ _CONSISTENT = "consistent"
 class Copied:
     """A table's copy: the LSN of its snapshot, whether all of it was handed over, the table's oid and columns' types then.
 
-    members: its partitions, also those that were made since.
+    members: its partitions, also those that were made since. terms: those of its publication.
     """
 
     lsn: int = 0
@@ -23,6 +23,7 @@ class Copied:
     oid: int = 0
     shape: Shape = field(default_factory=dict)
     members: Sequence[str] = ()
+    terms: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ class Opening:
         return Position(slot.lsn, 0) if plan.create else plan.position
 
     def _outdated(self, added: set[str]) -> Memory:
-        """Tables to copy again: newly published, dropped and made anew, rewritten, or undeclared for a while."""
+        """Tables to copy again: newly published, or otherwise, dropped and made anew, rewritten, or undeclared for a while."""
         tables = self._memory.tables
         found = {name: facts.oid if facts else 0 for name, facts in self._found.tables.items()}
         remade = {name for name, oid in found.items() if name in tables and (tables[name].oid != oid or self._rewritten(name))}
@@ -75,6 +75,9 @@ class Opening:
         facts, copied = self._found.tables[name], self._memory.tables[name]
         if facts is None:
             return False
+        terms = self._found.publication.terms() if self._found.publication else {}
+        if copied.terms and copied.terms != terms.get(copied.oid):
+            return True
         return bool(rewritten(copied.shape, facts.shape(self._targets[name]))) or regrouped(copied.members, facts.members)
 
     def _known_server(self, memory: Memory, server: Server) -> tuple[Memory, Position | None]:

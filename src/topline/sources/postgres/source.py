@@ -90,6 +90,7 @@ class PostgresSource:
         decoder = Decoder(self._targets, self._bases, self._zone, self._partition, database.look_up)
         decoder.copied = {name: copied.lsn for name, copied in tables.items()}
         decoder.shapes = {name: copied.shape for name, copied in tables.items()}
+        decoder.oids = {copied.oid: self._targets[name] for name, copied in tables.items() if copied.oid}
         names = (database.slot, database.publication)
         watch = Watch(database.connect, *names, standing.memory, self._settings.heartbeat, self._targets)
         self._tail = Tail(self.name, self._partition, stream, decoder, watch, standing)

@@ -77,6 +77,13 @@ class Watch:
         missing = sorted(name for oid, name in self._oids.items() if oid not in published)
         if missing:
             raise TransientError(f"no longer in the publication {self._publication}: {', '.join(missing)}; looking anew")
+        names = {table.oid: (table.namespace, table.relation) for table in publication.tables} if publication else {}
+        places = {name: (target.namespace, target.relation) for name, target in self._targets.items()}
+        if renamed := sorted(name for oid, name in self._oids.items() if name in places and names[oid] != places[name]):
+            raise TransientError(f"renamed at the source: {', '.join(renamed)}; looking anew")
+        terms = publication.terms() if publication else {}
+        if changed := sorted(name for oid, name in self._oids.items() if self._tables[name].terms not in ("", terms[oid])):
+            raise TransientError(f"the publication {self._publication} was changed for {', '.join(changed)}: looking anew")
 
     def _check_table(self, connection: catalog.Connection, target: Target, copied: Copied) -> None:
         shape = catalog.shape_of_columns(target, catalog.read_columns(connection, copied.oid))
