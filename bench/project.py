@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import yaml
 
@@ -59,9 +59,9 @@ def opened(folder: Path) -> Iterator[Project]:
 
 @contextmanager
 def shipped(source: Mapping[str, Any] | None = None) -> Iterator[Project]:
-    """The shipped project whole, its shop's tables empty, without the partner's service. `source`: see `flat`."""
+    """The shipped project whole, its shop's tables and its partner's book empty. `source`: see `flat`."""
     with _copied() as folder:
-        _configure(folder, source, keep=("branches", "shop"))
+        _configure(folder, source, keep=("branches", "shop", "partner"))
         with opened(folder) as project:
             _make_shop(project)
             yield project
@@ -134,20 +134,24 @@ def running(project: Project) -> Iterator[Engine]:
     place = project.folder / ".topline" / "engine.json"
     place.unlink(missing_ok=True)
     env, nowhere = {**os.environ, **project.env}, subprocess.DEVNULL
-    with subprocess.Popen([*TOPLINE, "run"], cwd=project.folder, env=env, stdout=nowhere, stderr=nowhere) as process:
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen([*TOPLINE, "run"], cwd=project.folder, env=env, stdout=nowhere, stderr=errors) as process,
+    ):
         try:
-            yield Engine(process, _address(process, place))
+            yield Engine(process, _address(process, place, errors))
         finally:
             process.terminate()
 
 
-def _address(process: "subprocess.Popen[bytes]", place: Path) -> str:
+def _address(process: "subprocess.Popen[bytes]", place: Path, errors: IO[str]) -> str:
     end = time.monotonic() + 120
     while process.poll() is None and time.monotonic() < end:
         with contextlib.suppress(OSError, ValueError):
             return str(json.loads(place.read_text())["api"])
         time.sleep(0.01)
-    raise FailedError(f"the engine did not start; it ended with {process.poll()}")
+    errors.seek(0)
+    raise FailedError(f"the engine did not start; it ended with {process.poll()}\n{errors.read()[-2000:]}")
 
 
 def files(suffix: str) -> dict[str, Any]:

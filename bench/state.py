@@ -66,8 +66,8 @@ def _process(sales: int, times: int) -> Iterator[Figure]:
         note = f"of {sales:,} sales, one flat table; the first load took {first.peak / 2**20:,.0f} MiB at most"
         yield Figure("memory", "bytes a sale", [grown / sales], bar=Bar(200, at_most=True), note=note)
         yield _restarts(project, f"restart after kill -9 with {sales:,} sales, with a checkpoint", times, keep=True)
-        yield _restarts(project, f"restart after kill -9 with {sales:,} sales, without", times, keep=False)
         yield from _log(project, sales)
+        yield _restarts(project, f"restart after kill -9 with {sales:,} sales, without", times, keep=False)
 
 
 def _settled(project: Project) -> int:
