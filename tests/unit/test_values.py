@@ -54,6 +54,8 @@ def test_a_value_that_fits(value: object, type_: Type, expected: object) -> None
         ("1.5", Type.BIGINT, "no whole number"),
         (True, Type.BIGINT, "no whole number"),
         (2**63, Type.BIGINT, "64 bits"),
+        (-(2**63), Type.BIGINT, "stands for NULL"),
+        ("-9223372036854775808", Type.BIGINT, "stands for NULL"),
         ("1e400000000", Type.BIGINT, "64 bits"),
         ("NaN", Type.DECIMAL, "no number"),
         ("1.00001", Type.DECIMAL, "try_decimal"),

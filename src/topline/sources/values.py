@@ -61,7 +61,7 @@ def _fits(values: list[object], type_: Type) -> bool:
     """Whether all are as `cast` would give them, seen at once: what most columns are."""
     kinds = {type(value) for value in values} - {type(None)}
     if type_ is Type.BIGINT:
-        return kinds <= {int} and all(value is None or -(2**63) <= value < 2**63 for value in values)  # type: ignore[operator]
+        return kinds <= {int} and all(value is None or -(2**63) < value < 2**63 for value in values)  # type: ignore[operator]
     if type_ is not Type.TEXT or not kinds <= {str}:
         return type_ is Type.BOOLEAN and kinds <= {bool}
     whole = "".join(value for value in values if value is not None)  # type: ignore[misc]
@@ -109,8 +109,8 @@ def text(value: object, zone: tzinfo | None = None) -> str:  # noqa: ARG001
 
 def _bigint(value: object, zone: tzinfo) -> int:  # noqa: ARG001
     number = _decimal_of(value)
-    if number is None or number.adjusted() >= _MOST_DIGITS or number != int(number) or not -(2**63) <= number < 2**63:
-        raise ValueError(f"{_shown(value)} is no whole number of 64 bits")
+    if number is None or number.adjusted() >= _MOST_DIGITS or number != int(number) or not -(2**63) < number < 2**63:
+        raise ValueError(f"{_shown(value)} is no whole number of 64 bits, or the least one, which stands for NULL")
     return int(number)
 
 
