@@ -84,8 +84,7 @@ class Shelf:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, "NO_COLOR": "1", "COLUMNS": "200"},
-                **options,
+                **{"env": {**os.environ, "NO_COLOR": "1", "COLUMNS": "200"}, **options},
             )
         until(lambda: (self.state / "engine.json").exists() or not self.alive, timeout=120, what="the engine starts")
         assert self.alive, self.output()
