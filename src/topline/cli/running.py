@@ -23,6 +23,7 @@ from topline.results import Reader, StatusWriter
 from topline.sources.push import intakes
 from topline.sources.reader import ReaderState, Status
 
+_SWITCH = 0.001  # seconds after which a thread that computes lets others go on: publishing and the API have little to do, often
 _LEAVE_VIEW = b"\x1b[?1049l\x1b[?25h"  # a terminal's other screen goes, its cursor comes
 
 
@@ -164,6 +165,7 @@ def session(
     droppable: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Iterator[Session]:
     """Everything that `topline run` keeps going, closed in the reverse order at the end. For the arguments see `started`."""
+    sys.setswitchinterval(_SWITCH)
     with ExitStack() as stack:
         begun = stack.enter_context(
             started(project, take_over=take_over, on_rebuild=on_rebuild, patient=patient, droppable=droppable)
