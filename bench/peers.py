@@ -27,7 +27,7 @@ from bench.meter import run as measured
 from bench.project import flat_folder
 from topline.live.dataflow import Dataflow
 
-SIZES = {"small": (100_000, 100_000, 2), "full": (1_000_000, 1_000_000, 3)}
+SIZES = {"small": (50_000, 50_000, 2), "full": (1_000_000, 1_000_000, 3)}
 """Sales of the first load, events, and how often each engine folds them."""
 ROOT = Path(__file__).parents[1]
 _ARROW = f"pyarrow=={pa.__version__}"
@@ -135,7 +135,8 @@ def _ours(stream: Stream, times: int) -> Figure:
     for _ in range(times):
         with flat_folder() as folder:
             dataflow = Dataflow(plan(folder))
-        dataflow.apply([loaded(stream)])
+        for part in loaded(stream):
+            dataflow.apply([part])
         parts = [batch(stream, begin, begin + BATCH) for begin in range(0, len(stream), BATCH)]
         spent.append(timed(lambda parts=parts, dataflow=dataflow: [dataflow.apply([part]) for part in parts]))  # type: ignore[misc]
         dataflow.close()

@@ -1,6 +1,7 @@
 """What the state costs: a batch of 1,000 rows over more and more sales, bytes a sale, restarts, the log on the disk."""
 
 import contextlib
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,8 @@ SIZES = {"small": (100_000, 300_000), "full": (1_000_000, 3_000_000, 10_000_000,
 PROCESS = {"small": (300_000, 2), "full": (10_000_000, 3)}
 """Sales of the process that is killed, and how often."""
 BATCH, BATCHES = 1_000, 50
+ROUGHLY = 500
+"""Bytes of memory that a sale may take, to tell what there is room for."""
 
 
 def run(scale: str) -> Iterator[Figure]:
@@ -29,7 +32,9 @@ def run(scale: str) -> Iterator[Figure]:
 
 
 def _batches(sizes: tuple[int, ...]) -> Iterator[Figure]:
-    """The fold alone: each size in a dataflow of its own."""
+    """The fold alone: each size in a dataflow of its own, as far as there is memory."""
+    room = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    sizes = tuple(size for size in sizes if size * ROUGHLY < room)
     middles = []
     for size in sizes:
         cpu = _batch_cost(size)
@@ -44,7 +49,8 @@ def _batch_cost(size: int) -> list[float]:
     stream = make(size, BATCH * (BATCHES + 10))
     with flat_folder() as folder:
         dataflow = Dataflow(plan(folder))
-    dataflow.apply([loaded(stream)])
+    for part in loaded(stream):
+        dataflow.apply([part])
     spent = []
     for number in range(BATCHES + 10):
         one = batch(stream, number * BATCH, (number + 1) * BATCH)

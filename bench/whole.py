@@ -65,8 +65,9 @@ def measure(kind: str, stream: Stream, size: Size, *, whole_project: bool = Fals
             require(project.results, "topline", rankings(stream))
     name = {"postgres": "log-based capture"}.get(kind, kind.upper() if kind != "parquet" else "Parquet")
     models = "all shipped models" if whole_project else "two rankings"
-    yield rate(f"first load, {name}, {models}", times.load, size.load, times, None if whole_project else LOAD_BAR)
-    bar = None if whole_project or kind == "postgres" else EVENTS_BAR
+    barred = not whole_project and kind != "postgres"  # the bars are those of files, with the rankings alone
+    yield rate(f"first load, {name}, {models}", times.load, size.load, times, LOAD_BAR if barred else None)
+    bar = EVENTS_BAR if barred else None
     yield rate(f"change events, {name}, {models}", times.events, size.events // size.rounds, times, bar)
     if not whole_project:
         peaks = [spent.peak / 2**20 for spent in times.events]

@@ -71,7 +71,8 @@ def test_the_files_give_the_rankings_that_are_expected(stream: Stream, truth: di
 def test_the_engine_gives_the_rankings_that_are_expected(stream: Stream, truth: dict[str, pa.Table]) -> None:
     with flat_folder() as folder:
         dataflow = Dataflow(plan(folder))
-    dataflow.apply([loaded(stream)])
+    for part in loaded(stream):
+        dataflow.apply([part])
     for begin in range(0, len(stream), 1_000):
         dataflow.apply([batch(stream, begin, begin + 1_000)])
     for name, expected in truth.items():
