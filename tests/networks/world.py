@@ -6,7 +6,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -50,7 +50,10 @@ class Stood:
 
 
 class World:
-    """`proxies`: door -> its proxy. Built on a project whose embedded server runs."""
+    """`proxies`: door -> its proxy. Built on a project whose embedded server runs.
+
+    With a partner asked as REST, the branches' files are local: one process has one object store.
+    """
 
     def __init__(self, project: TestProject, stack: ExitStack, kind: Kind, history: int = 200) -> None:
         self.project, self._stack = project, stack
@@ -58,16 +61,18 @@ class World:
         self.book = book_of(project.folder / ".topline", "partner")
         self.generator = self._generator(history)
         self.generator.prepare()
-        self.store = ObjectStore()
-        stack.callback(self.store.close)
-        self._mirror = Mirror(project.folder / "inbox", self.store)
         self.results_dsn = embedded_dsn(project, "topline")
-        targets = {
+        targets: dict[Door, tuple[str, int]] = {
             "shop": address(embedded_dsn(project, "shop")),
-            "branches": address(self.store.url),
             "partner": address(self._partner(kind)),
             "results": address(self.results_dsn),
         }
+        self._mirror: Mirror | None = None
+        if kind == "soap":
+            store = ObjectStore()
+            stack.callback(store.close)
+            self._mirror = Mirror(project.folder / "inbox", store)
+            targets["branches"] = address(store.url)
         self.proxies = {door: Proxy(target) for door, target in targets.items()}
         for proxy in self.proxies.values():
             stack.callback(proxy.close)
@@ -80,7 +85,7 @@ class World:
 
     @contextmanager
     def selling(self) -> Iterator[None]:
-        with self._mirror.running():
+        with nullcontext() if self._mirror is None else self._mirror.running():
             self.generator.start()
             try:
                 yield
@@ -143,7 +148,8 @@ class World:
     def require_exact(self) -> None:
         """Once nothing more is sold: the results are those of the ledger, row for row, none lost and none twice."""
         self.generator.stop()
-        self._mirror.copy()
+        if self._mirror is not None:
+            self._mirror.copy()
         until(lambda: not any(self.differences().values()), timeout=PATIENCE, every=0.5, what="the results are the ledger's")
         self.require_audited()
 
@@ -176,7 +182,7 @@ class World:
         written = yaml.safe_load((folder / "topline.yml").read_text())
         written["results"]["dsn"] = "${env:RESULTS}"
         written["sources"]["shop"] |= {"dsn": "${env:SHOP}", "heartbeat": 0.5, "connect_timeout": 2, "silence": SILENCE}
-        written["sources"]["branches"] = self._branches()
+        written["sources"]["branches"] |= self._branches() if self._mirror else {"settle": 0.1, "poll": 0.1}
         written["sources"]["partner"] = self._soap(written["sources"]["partner"]) if kind == "soap" else self._rest()
         written["api"]["port"] = 0
         (folder / "topline.yml").write_text(yaml.safe_dump(written))
@@ -195,7 +201,7 @@ class World:
         keys = {"access_key": "${env:KEY}", "secret_key": "${env:SECRET}"}
         table = {"path": f"s3://{_BUCKET}/in/*.csv", "format": "csv", "on_remove": "keep"}
         objects = {"endpoint": self._url("branches"), "silence": SILENCE, **keys}
-        return {"kind": "files", "poll": 0.2, "objects": objects, "tables": {"sales": table}}
+        return {"settle": 0, "poll": 0.2, "objects": objects, "tables": {"sales": table}}
 
     def _soap(self, shipped: dict[str, Any]) -> dict[str, Any]:
         place = {"wsdl": f"{self._url('partner')}/sales?wsdl", "address": f"{self._url('partner')}/sales"}
