@@ -40,7 +40,7 @@ _CONSTANTS: dict[Type, list[tuple[str, str]]] = {
 _MOST = {Type.BIGINT: 3, Type.DECIMAL: 11}
 
 
-class Expressions:
+class Basics:
     """`random` decides. Text that a macro takes and that is more than a name goes to `sets`: a Jinja variable each."""
 
     def __init__(self, random: Random, sets: list[str]) -> None:
@@ -57,15 +57,6 @@ class Expressions:
         )
         return self._random.choice(self._ways(kind))(env, kind, depth - 1)
 
-    def condition(self, env: Env, depth: int = 2) -> Expr:
-        """What may stand in WHERE; mostly true, so that rows pass."""
-        one = self._test(env, Type.BOOLEAN, depth)
-        if depth and self._random.random() < 0.4:
-            other = self._test(env, Type.BOOLEAN, depth - 1)
-            word = self._random.choice(["and", "or", "or"])
-            return Expr(f"({one.sql}) {word} ({other.sql})", f"({one.lite}) {word} ({other.lite})", Type.BOOLEAN)
-        return one
-
     def constant(self, type_: Type) -> Expr:
         sql, lite = self._random.choice(_CONSTANTS[type_])
         return Expr(sql, lite, type_, nullable=False, most=_MOST.get(type_, 0))
@@ -78,6 +69,55 @@ class Expressions:
         self._sets.append(f"{{% set {variable} %}}{argument.sql}{{% endset %}}")
         return f"{{{{ {name}({variable}) }}}}"
 
+    def _ways(self, kind: Type) -> Sequence[Callable[[Env, Type, int], Expr]]:
+        """What gives a value of this type."""
+        raise NotImplementedError
+
+
+class Conditions(Basics):
+    def condition(self, env: Env, depth: int = 2) -> Expr:
+        """What may stand in WHERE; mostly true, so that rows pass."""
+        one = self._test(env, Type.BOOLEAN, depth)
+        if depth and self._random.random() < 0.4:
+            other = self._test(env, Type.BOOLEAN, depth - 1)
+            word = self._random.choice(["and", "or", "or"])
+            return Expr(f"({one.sql}) {word} ({other.sql})", f"({one.lite}) {word} ({other.lite})", Type.BOOLEAN)
+        return one
+
+    def _test(self, env: Env, kind: Type, depth: int) -> Expr:
+        a = self.of(env, self._random.choice([e.type for e in env.values()] or [Type.BIGINT]), min(depth, 1))
+        tests = [
+            self._null,
+            self._null,
+            self._equal,
+            self._equal,
+            self._distinct,
+            self._bool if a.type is Type.BOOLEAN else self._less,
+        ]
+        return self._random.choice(tests)(env, a)
+
+    def _null(self, env: Env, a: Expr) -> Expr:
+        return _made(self._random.choice(["{} is null", "{} is not null", "{} is not null"]), Type.BOOLEAN, [a], nullable=False)
+
+    def _equal(self, env: Env, a: Expr) -> Expr:
+        b = self.of(env, a.type, 0) if self._random.random() < 0.3 else self.constant(a.type)
+        return _made(self._random.choice(["{} = {}", "{} <> {}", "{} <> {}"]), Type.BOOLEAN, [a, b])
+
+    def _distinct(self, env: Env, a: Expr) -> Expr:
+        b = self.constant(a.type).operand
+        a = a.operand
+        return Expr(f"{a.sql} is distinct from {b.sql}", f"{a.lite} is not {b.lite}", Type.BOOLEAN, nullable=False)
+
+    def _less(self, env: Env, a: Expr) -> Expr:
+        b, sign = self.constant(a.type).operand, self._random.choice(["<", ">=", ">", "<="])
+        left = self.macro("by_bytes", a) if a.type is Type.TEXT else a.operand.sql
+        return Expr(f"{left} {sign} {b.sql}", f"{a.operand.lite} {sign} {b.lite}", Type.BOOLEAN)
+
+    def _bool(self, env: Env, a: Expr) -> Expr:
+        return _made(self._random.choice(["{}", "not {}"]), Type.BOOLEAN, [a])
+
+
+class Expressions(Conditions):
     def _ways(self, kind: Type) -> Sequence[Callable[[Env, Type, int], Expr]]:
         own: dict[Type, list[Callable[[Env, Type, int], Expr]]] = {
             Type.TEXT: [self._trimmed, self._joined, self._part, self._null_if, self._written],
@@ -156,40 +196,6 @@ class Expressions:
     def _business_date(self, env: Env, kind: Type, depth: int) -> Expr:
         a = self.of(env, Type.TIMESTAMPTZ, min(depth, 1))
         return Expr(self.macro("business_date", a), f"business_date({a.lite})", kind, a.nullable)
-
-    # conditions
-
-    def _test(self, env: Env, kind: Type, depth: int) -> Expr:
-        a = self.of(env, self._random.choice([e.type for e in env.values()] or [Type.BIGINT]), min(depth, 1))
-        tests = [
-            self._null,
-            self._null,
-            self._equal,
-            self._equal,
-            self._distinct,
-            self._bool if a.type is Type.BOOLEAN else self._less,
-        ]
-        return self._random.choice(tests)(env, a)
-
-    def _null(self, env: Env, a: Expr) -> Expr:
-        return _made(self._random.choice(["{} is null", "{} is not null", "{} is not null"]), Type.BOOLEAN, [a], nullable=False)
-
-    def _equal(self, env: Env, a: Expr) -> Expr:
-        b = self.of(env, a.type, 0) if self._random.random() < 0.3 else self.constant(a.type)
-        return _made(self._random.choice(["{} = {}", "{} <> {}", "{} <> {}"]), Type.BOOLEAN, [a, b])
-
-    def _distinct(self, env: Env, a: Expr) -> Expr:
-        b = self.constant(a.type).operand
-        a = a.operand
-        return Expr(f"{a.sql} is distinct from {b.sql}", f"{a.lite} is not {b.lite}", Type.BOOLEAN, nullable=False)
-
-    def _less(self, env: Env, a: Expr) -> Expr:
-        b, sign = self.constant(a.type).operand, self._random.choice(["<", ">=", ">", "<="])
-        left = self.macro("by_bytes", a) if a.type is Type.TEXT else a.operand.sql
-        return Expr(f"{left} {sign} {b.sql}", f"{a.operand.lite} {sign} {b.lite}", Type.BOOLEAN)
-
-    def _bool(self, env: Env, a: Expr) -> Expr:
-        return _made(self._random.choice(["{}", "not {}"]), Type.BOOLEAN, [a])
 
 
 def _made(form: str, kind: Type, parts: Sequence[Expr], most: int = 0, nullable: bool | None = None) -> Expr:
