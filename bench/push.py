@@ -64,7 +64,9 @@ def project() -> Iterator[Path]:
 @contextlib.contextmanager
 def process(folder: Path, command: str) -> Iterator[tuple[int, str]]:
     """Its pid, and the address of its API."""
-    with subprocess.Popen([*TOPLINE, command, "--set", "api.port=0"], cwd=folder, stderr=subprocess.PIPE, text=True) as started:
+    with subprocess.Popen(
+        [*TOPLINE, command, "--set", "api.port=0"], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as started:
         assert started.stderr is not None
         try:
             found = re.search(r"http://(\S+)", started.stderr.readline())
