@@ -21,6 +21,7 @@ def schema(*names: str, key: tuple[str, ...] = ("id",)) -> TableSchema:
 
 class Inbox:
     more: Mapping[str, Any] = {}  # settings of the source beside its table's
+    patience = 10.0  # seconds for `read`
 
     def __init__(self, root: Path, table: TableSchema | None = None, **options: Any) -> None:
         self.root, self.folder = root, root / "inbox"
@@ -61,7 +62,7 @@ class Inbox:
         """Commit what is there now, as it stands."""
         self.source.close()
         self.source.open(Resume(self.positions, self.memory))
-        until(lambda: self.commit_one(max_rows) is None and self.source.reached_end(), what="all files are read")
+        until(lambda: self.commit_one(max_rows) is None and self.source.reached_end(), self.patience, what="all files are read")
 
     def commit_one(self, max_rows: int = 1000) -> SourceBatch | None:
         batch = self.source.read(max_rows, 0.01)
