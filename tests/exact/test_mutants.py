@@ -1,4 +1,4 @@
-"""Given the engine with a fault made by hand, when histories are lived through, then one of the first seeds notices."""
+"""Given the engine with a fault made by hand, when histories are lived through, then one of the seeds notices."""
 
 import pytest
 
@@ -9,8 +9,9 @@ from tests.exact.test_histories import SEEDS
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.what)
 def test_a_fault_in_the_engine_is_noticed(mutant: Mutant) -> None:
+    seeds = [mutant.seed, *(seed for seed in SEEDS if seed != mutant.seed)]
     with broken(mutant):
-        assert any(fails(seed) for seed in SEEDS), f"no history notices: {mutant.what}"
+        assert any(fails(seed) for seed in seeds), f"no history notices: {mutant.what}"
 
 
 def fails(seed: int) -> bool:
