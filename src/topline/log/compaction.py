@@ -26,6 +26,7 @@ from topline.log.reader import connect
 from topline.schema import TableSchema
 
 STEP_ROWS = 2_000_000  # changes folded at once, so that memory stays bounded in a long backlog
+STEP_BYTES = 32 << 20  # the same as they lie in the log; decoded they are some ten times larger
 MERGE_SHARE = 0.5
 _PRUNE_BYTES, _PRUNE_ROWS = 4_000_000, 5_000
 
@@ -96,7 +97,8 @@ class Compactor:
         with self._database.write() as connection:
             limit = min([through, *(epoch for _, epoch in pins.live(connection, self._folder))])
             after = pins.floor(connection)
-            sql = "SELECT epoch, complete, rows FROM commits WHERE epoch > ? AND epoch <= ? ORDER BY epoch"
+            size = "(SELECT coalesce(sum(bytes), 0) FROM batches WHERE batches.epoch = commits.epoch)"
+            sql = f"SELECT epoch, complete, rows, {size} FROM commits WHERE epoch > ? AND epoch <= ? ORDER BY epoch"
             commits = connection.execute(sql, (after, limit)).fetchall()
             letter = oldest_open(connection)
         to, rows = _stretch(commits)
@@ -203,16 +205,19 @@ class Compactor:
         return bool(rows)
 
 
-def _stretch(commits: Sequence[tuple[int, int, int]]) -> tuple[int, int]:
-    """The last epoch to fold in one step, and its changes: the last complete one within STEP_ROWS, else the next complete."""
-    to, counted, rows = 0, 0, 0
-    for epoch, complete, count in commits:
-        rows += count
-        if to and rows > STEP_ROWS:
-            break
-        if complete:
-            to, counted = epoch, rows
-    return to, counted
+def _stretch(commits: Sequence[tuple[int, int, int, int]]) -> tuple[int, int]:
+    """The last epoch to fold in one step, and its changes: at least one epoch, else within STEP_ROWS and STEP_BYTES.
+
+    Never past the last complete one; before that also amid a transaction, for no reader asks for less than what is complete.
+    """
+    last = max((epoch for epoch, complete, _, _ in commits if complete), default=0)
+    to, rows, size = 0, 0, 0
+    for epoch, _, count, length in commits:
+        rows, size = rows + count, size + length
+        if epoch > last or (to and (rows > STEP_ROWS or size > STEP_BYTES)):
+            return to, rows - count
+        to = epoch
+    return to, rows
 
 
 def _merged(segments: Sequence[Segment], pending: int) -> tuple[Segment, ...]:
