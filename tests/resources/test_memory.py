@@ -17,7 +17,7 @@ from tests.project import TOPLINE
 from tests.resources.shelf import Shelf, csv, shelf
 from topline.errors import TransientError, out_of_memory
 
-ROWS = 60_000
+ROWS = 20_000
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def limited(one: Shelf, megabytes: int) -> "subprocess.CompletedProcess[str]":
         cwd=one.folder,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=600,
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (most, most)),
     )
@@ -47,18 +47,18 @@ def test_a_run_within_a_limit_of_memory_works_or_says_what_is_lacking(folder: Pa
     with shelf(folder / "shelf", postgres.dsn("memory")) as one:
         one.drop("first.csv", csv(*((f"n{n}", f"City {n % 500}", "x" * 50) for n in range(ROWS))))
         if rebuilt:
-            one.project.run("run", "--until-idle")
+            one.project.run("run", "--until-idle", timeout=600)
             for checkpoint in one.state.glob("checkpoint.*"):
                 checkpoint.unlink()
         codes = []
-        for megabytes in (1200, 1800, 2600, 4000):
+        for megabytes in (1200, 2400):
             done = limited(one, megabytes)
             codes.append(done.returncode)
             assert done.returncode in (0, 1, -signal.SIGSEGV, -signal.SIGABRT), done.stderr
             assert done.returncode != 1 or "not enough memory" in done.stderr, done.stderr
             assert "Traceback" not in done.stderr
         assert any(codes), "no limit was too low to show anything"
-        one.project.run("run", "--until-idle")
+        one.project.run("run", "--until-idle", timeout=600)
         assert sum(one.published().values()) == ROWS
         assert all(table["equal"] for table in one.project.json("audit"))
 
