@@ -35,6 +35,7 @@ from topline.schema import TableSchema
 
 ZONE = "Europe/Rome"
 PATIENCE = 90.0  # seconds until a process has come to where a test wants it; the machine may be busy
+LONG = 900.0  # seconds for a command to do all of its work then
 QUICK = (
     "TOPLINE_SOURCES__BRANCHES__SETTLE=0.1",
     "TOPLINE_SOURCES__PARTNER__EVERY=0.2",
@@ -249,8 +250,8 @@ class Company:
         self.till.stop()
         self.generator.stop()
         self.kill()
-        self.project.run("run", "--until-idle")
-        self.project.run("audit")
+        self.project.run("run", "--until-idle", timeout=LONG)
+        self.project.run("audit", timeout=LONG)
         return seconds, self.balance()
 
     def differences(self) -> dict[str, list[str]]:

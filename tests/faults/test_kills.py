@@ -12,6 +12,7 @@ import pytest
 from tests.faults.company import KNOWN, PATIENCE, Company, company
 from tests.faults.report import note
 from tests.faults.test_polled_kills import SWEEP
+from tests.faults.test_servers_down import down_at_the_start
 from tests.polling import Clock, until
 from topline.faults import POINTS
 
@@ -65,18 +66,7 @@ TAKE_OVER = {
 HERE = [point for point in POINTS if point != SWEEP]
 CASES = {point: WAYS.get(point) or WAYS.get(point.partition(":")[0]) or Way() for point in HERE} | TAKE_OVER
 PARTS = 4  # of the cases, each a test, and a balance at its end
-QUICK = (
-    "copy:mid-table",
-    "stream:decoded",
-    "append:before-commit",
-    "append:after-commit",
-    "shadow:swapped",
-    "publish:before-commit",
-    "publish:after-commit",
-    "checkpoint:before-note",
-    "replay:logged",
-    "resync:logged",
-)
+QUICK = ("copy:mid-table", "append:after-commit", "shadow:swapped", "publish:before-commit", "replay:logged")
 
 
 def test_every_point_of_the_code_is_declared_and_reached_here() -> None:
@@ -96,8 +86,8 @@ def test_killed_at_a_point_it_leaves_a_whole_epoch(quick: Company, point: str) -
     killed_at(quick, point, passes=1, ready_first=False)
 
 
-def test_killed_at_random_instants_it_leaves_a_whole_epoch(quick: Company) -> None:
-    killed_at_random(quick, random.Random(4))
+def test_results_that_are_down_at_the_start_are_waited_for(quick: Company) -> None:
+    down_at_the_start(quick)
 
 
 def test_after_all_of_this_nothing_is_lost_and_nothing_twice(quick: Company) -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from tests.project import TestProject
 
-POINTS = ["append:before-commit", "append:after-commit", "publish:before-note"]
 SWEEP = "poll:sweep"  # what a list that is read anew no longer has goes
+POINTS = ["append:before-commit", "append:after-commit", "poll:page", "poll:end", "publish:before-note", SWEEP]
 TABLES = """
 CREATE TABLE sellers (seller_id INTEGER PRIMARY KEY, seller_name TEXT);
 CREATE TABLE sales (sale_id INTEGER PRIMARY KEY, seller_id INT REFERENCES sellers, sold_on DATE, city TEXT, country TEXT,
@@ -57,16 +57,23 @@ READ_ON = (
 
 
 @pytest.mark.parametrize(
-    "settings", [pytest.param(READ_ON, id="read on and compared"), pytest.param(LISTED, id="listed", marks=pytest.mark.long)]
+    ("settings", "points"),
+    [
+        pytest.param(READ_ON, ["append:after-commit", SWEEP], id="read on and compared"),
+        pytest.param(READ_ON, POINTS, id="read on and compared, everywhere", marks=pytest.mark.long),
+        pytest.param(LISTED, POINTS, id="listed", marks=pytest.mark.long),
+    ],
 )
-def test_killed_anywhere_the_results_are_those_of_the_database(tmp_path: Path, settings: tuple[str, ...]) -> None:
+def test_killed_anywhere_the_results_are_those_of_the_database(
+    tmp_path: Path, settings: tuple[str, ...], points: list[str]
+) -> None:
     shop = Shop(tmp_path / "shop.db")
     shop.change(80)
     TestProject(tmp_path).call("init", str(tmp_path / "project"), "--from", f"sqlite:///{tmp_path}/shop.db")
     project = TestProject(tmp_path / "project")
     (project.folder / ".env").write_text("\n".join(["TOPLINE_API__PORT=0", *settings]) + "\n")
     with project.server():
-        for point in [*POINTS, SWEEP]:
+        for point in points:
             if point == SWEEP:
                 project.call("resync", "shop")
             process = project.start("run", env={"TOPLINE_TEST_KILL_AT": point})

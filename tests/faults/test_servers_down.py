@@ -3,26 +3,25 @@
 import os
 import random
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx2
+import psycopg
 import pytest
 
 from tests.faults.company import PATIENCE, Company, company
 from tests.faults.report import note
+from tests.faults.world import TABLES
 from tests.polling import Clock, until
-from tests.project import TestProject, new_project
+from tests.project import TestProject, embedded_dsn, new_project
 from topline.embedded import EmbeddedPostgres
 
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
-    with company(tmp_path_factory.mktemp("servers"), seed=21) as one:
-        yield one
+AFTER = """sale_id,sold_at,country,region,city,salesman_id,salesman_name,amount,currency
+after-1,2026-01-02,Italy,Lazio,Roma,1,Ada,1.00,EUR
+"""
 
 
-def test_results_that_are_down_at_the_start_are_waited_for(made: Company) -> None:
+def down_at_the_start(made: Company) -> None:
     """What is read meanwhile is kept; /readyz, status and log say what is missing."""
     kill(made.results)
     process, before = made.start(), made.log_epoch()
@@ -40,15 +39,36 @@ def test_results_that_are_down_at_the_start_are_waited_for(made: Company) -> Non
     made.require_audited()
 
 
-@pytest.mark.parametrize("which", ["shop", "results", "both"])
-def test_servers_that_are_killed_and_come_back_are_gone_on_with(made: Company, which: str) -> None:
-    outage(made, which, random.Random(which))
+def test_an_embedded_server_that_is_killed_is_started_again(tmp_path: Path) -> None:
+    """It holds results and source, and is the engine's own to start."""
+    project = new_project(tmp_path / "sales", ["TOPLINE_SOURCES__BRANCHES__SETTLE=0.1"])
+    with project.server() as server:
+        with psycopg.connect(server.dsn("shop"), autocommit=True) as shop:
+            for statement in TABLES:
+                shop.execute(statement.encode())
+        process = project.start("run")
+        try:
+            until(lambda: published(project), timeout=PATIENCE, what="a first epoch")
+            killed = server.pid()
+            assert killed is not None
+            os.kill(killed, signal.SIGKILL)
+            until(lambda: server.pid() not in (None, killed), timeout=PATIENCE, what="the engine starts the server again")
+            before = until(lambda: published(project), timeout=PATIENCE, what="the server answers")
+            (project.folder / "inbox" / "after.csv").write_text(AFTER)
+            until(lambda: published(project) > before, timeout=PATIENCE, what="a new epoch is published")
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(PATIENCE) == 0, project.output()
 
 
-def test_after_all_of_this_nothing_is_lost_and_nothing_twice(made: Company) -> None:
-    _, balance = made.finish()
-    assert (balance.lost, balance.doubled) == (0, 0)
-    assert made.differences() == {}
+def published(project: TestProject) -> int:
+    """The epoch; 0 where there is none, or nobody to say it."""
+    try:
+        with psycopg.connect(embedded_dsn(project, "topline"), connect_timeout=2) as connection:
+            row = connection.execute("SELECT epoch FROM topline._topline_writer").fetchone()
+    except psycopg.Error:
+        return 0
+    return int(row[0]) if row else 0
 
 
 @pytest.mark.long
@@ -57,6 +77,7 @@ def test_after_all_of_this_nothing_is_lost_and_nothing_twice(made: Company) -> N
 def test_servers_that_are_killed_again_and_again(tmp_path: Path, seed: int) -> None:
     draw = random.Random(seed)
     with company(tmp_path, seed) as one:
+        down_at_the_start(one)
         for number in range(4):
             for which in ("shop", "results", "both"):
                 seconds = outage(one, which, draw)

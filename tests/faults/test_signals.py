@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.faults.world import TABLES
 from tests.polling import until
 from tests.project import TestProject, embedded_dsn, new_project
 
@@ -34,19 +35,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestProject]:
     (inbox / "many.csv").write_text(HEADER + "".join(line.format(n, n % 1000) for n in range(ROWS)))
     with made.server() as server:
         with psycopg.connect(server.dsn("shop"), autocommit=True) as shop:
-            for statement in SHOP:
-                shop.execute(statement)
+            for statement in TABLES:
+                shop.execute(statement.encode())
         yield made
-
-
-SHOP = (
-    "CREATE TABLE customers (customer_id text PRIMARY KEY, customer_name text, country text, region text, city text)",
-    "CREATE TABLE salesmen (salesman_id text PRIMARY KEY, salesman_name text)",
-    "CREATE TABLE orders (order_id text PRIMARY KEY, customer_id text, salesman_id text, ordered_at timestamptz, "
-    "currency text, status text)",
-    "CREATE TABLE order_items (order_id text, item_no bigint, category text, product text, quantity bigint, "
-    "unit_price numeric, PRIMARY KEY (order_id, item_no))",
-)
 
 
 def test_amid_a_first_load_and_then_all_of_it_is_there(project: TestProject) -> None:

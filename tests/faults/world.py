@@ -23,7 +23,7 @@ from topline.schema import Type
 
 SALES = Path(__file__).parents[2] / "sales"
 PATIENCE = 60.0  # seconds until the engine has come to a step's end; the machine may be busy
-_TABLES = (
+TABLES = (
     "CREATE TABLE customers (customer_id text PRIMARY KEY, customer_name text, country text, region text, city text)",
     "CREATE TABLE salesmen (salesman_id text PRIMARY KEY, salesman_name text)",
     "CREATE TABLE orders (order_id text PRIMARY KEY, customer_id text, salesman_id text, ordered_at timestamptz, "
@@ -48,7 +48,7 @@ class World:
         self._settings = settings
         self.inbox = Branches(folder / "inbox", retract=settings.get("sources.branches.tables.sales.on_remove") == "retract")
         self.shop = psycopg.connect(shop_dsn, autocommit=True, application_name="test")
-        for statement in _TABLES:
+        for statement in TABLES:
             self.shop.execute(statement.encode())
         self._stack: ExitStack | None = None
         self._marks = 0
