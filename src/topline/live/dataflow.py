@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from topline.changes import Part, Sweep, TableChanges
 from topline.errors import ModelHalted
-from topline.live import statefile
+from topline.live import kernels, statefile
 from topline.live.aggregate import AggregateOperator
 from topline.live.arrays import State, nest, unnest
 from topline.live.delta import Delta, merge
@@ -66,6 +66,7 @@ class Dataflow:
     and log."""
 
     def __init__(self, plan: ProjectPlan) -> None:
+        kernels.load()
         self._plan = plan
         self._interner = Interner()
         self._connection = connect()

@@ -8,7 +8,7 @@ from topline.errors import StateError
 from topline.live.arrays import NULL, Array, Arrays, Flags, Ints, grown, nest, unnest
 from topline.live.hashindex import HashIndex
 from topline.live.kernels import text as kernels
-from topline.live.kernels.ordered import Texts
+from topline.live.kernels.shapes import PAGE_BITS, Texts
 
 _AT_ONCE = 32_768  # strings: room is made for all, however many of them turn out to be known
 _MOST = 2**31 - 1  # strings: a code takes 32 bits with its sign
@@ -42,7 +42,7 @@ class Interner:
         return Texts(self._arena, self._pages, self._starts)
 
     def _used(self) -> int:
-        return int(self._pages[self._count >> kernels.PAGE_BITS]) + int(self._starts[self._count])
+        return int(self._pages[self._count >> PAGE_BITS]) + int(self._starts[self._count])
 
     def intern(self, text: pa.Array, *, add: bool = True) -> Ints:
         """Codes of a string array; NULL where it is null and, without `add`, -1 where the string was never seen."""
@@ -74,7 +74,7 @@ class Interner:
         )
         if count < 0:
             raise StateError(
-                f"{2**kernels.PAGE_BITS} texts that came one after the other take more than {2**32} bytes, which is the most "
+                f"{2**PAGE_BITS} texts that came one after the other take more than {2**32} bytes, which is the most "
                 "that is allowed; shorten the longest at the source"
             )
         self._index.note(count - self._count)
@@ -87,8 +87,8 @@ class Interner:
             raise StateError(f"all tables have {count} distinct texts, allowed are {_MOST}")
         self._arena = grown(self._arena, used, used + size)
         self._starts = grown(self._starts, self._count + 1, count + 1)
-        pages = (count >> kernels.PAGE_BITS) + 1
-        self._pages = grown(self._pages, (self._count >> kernels.PAGE_BITS) + 1, pages)
+        pages = (count >> PAGE_BITS) + 1
+        self._pages = grown(self._pages, (self._count >> PAGE_BITS) + 1, pages)
         self._index.reserve(strings)
 
     def text(self, codes: Ints) -> pa.Array:
@@ -104,7 +104,7 @@ class Interner:
         )
 
     def arrays(self) -> dict[str, Array]:
-        pages = (self._count >> kernels.PAGE_BITS) + 1
+        pages = (self._count >> PAGE_BITS) + 1
         own: dict[str, Array] = {"arena": self._arena[: self._used()], "pages": self._pages[:pages]}
         own["starts"] = self._starts[: self._count + 1]
         return own | nest(index=self._index)

@@ -15,6 +15,7 @@ from topline.live.rowstore import RowStore, narrow
 from topline.schema import Column, Type
 
 _SAMPLE = 2_000  # values that show whether a column repeats itself
+_FEW = 256  # values
 _REMEMBERED = 1_000_000  # values of a column; then it is begun anew
 
 
@@ -78,23 +79,29 @@ class Lookup:
 
     def values(self, columns: Columns) -> Mapping[int, Sequence[Ints]]:
         unknown = {place: source.unknown(columns[place]) for place, source in self._sources.items()}
-        computed = self._computed({place: values for place, values in unknown.items() if len(values)})
+        computed = self._computed({place: values for place, values in unknown.items() if len(values)}, columns)
         return {
             place: source.results_of(columns[place], unknown[place], computed.get(place))
             for place, source in self._sources.items()
         }
 
-    def _computed(self, unknown: Mapping[int, Ints]) -> dict[int, list[Ints]]:
+    def _computed(self, unknown: Mapping[int, Ints], columns: Columns) -> dict[int, list[Ints]]:
+        """Few values are always asked in the same question: to plan another takes longer than to compute too much."""
         if not unknown:
             return {}
         longest = max(map(len, unknown.values()))
+        all_ = {place: unknown.get(place, columns[place][:1]) for place in self._sources} if longest <= _FEW else unknown
         asked = {
             place: decode_column(_stretched(values, longest), self._columns[place].type, self._interner)
-            for place, values in unknown.items()
+            for place, values in all_.items()
         }
-        answer = iter(self._question(tuple(unknown)).ask(list(asked.values()), longest).columns)
+        answer = iter(self._question(tuple(all_)).ask(list(asked.values()), longest).columns)
+        answers = {place: [next(answer) for _ in self._sources[place].results] for place in all_}
         return {
-            place: [self._encoded(next(answer), result, values, asked[place]) for result in self._sources[place].results]
+            place: [
+                self._encoded(one, result, values, asked[place])
+                for one, result in zip(answers[place], self._sources[place].results, strict=True)
+            ]
             for place, values in unknown.items()
         }
 

@@ -7,7 +7,7 @@ import numpy as np
 from topline.errors import ModelHalted
 from topline.live.arrays import NULL, Array, Arrays, Columns, Groups, Ints, group_rows, nest, take, unnest
 from topline.live.interner import Interner
-from topline.live.kernels.groups import wide_sums
+from topline.live.kernels import groups as kernels
 from topline.live.rowstore import RowStore, narrow
 from topline.live.sortedindex import Sort, SortedIndex
 from topline.models.plan import Measure as MeasurePlan
@@ -76,7 +76,7 @@ class Sum(Measure):
         self._limit = MONEY_LIMIT if type_ is Type.DECIMAL else 2**63
 
     def fold(self, store: RowStore, place: int, touched: Touched, values: Ints) -> None:
-        high, low, known = wide_sums(touched.groups.numbers, len(touched.groups), values, touched.weights)
+        high, low, known = kernels.wide_sums(touched.groups.numbers, len(touched.groups), values, touched.weights)
         old = store.get(place, touched.rows)
         high += (old >> 32) + ((low + (old & 0xFFFFFFFF)) >> 32)
         low = (low + (old & 0xFFFFFFFF)) & 0xFFFFFFFF

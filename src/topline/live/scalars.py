@@ -1,27 +1,32 @@
 """The expressions of a Select over a delta, each computed the cheapest way that gives the same values."""
 
+import operator
 from collections.abc import Callable, Mapping, Sequence
 
 import duckdb
 import numpy as np
 
-from topline.live.arrays import NULL, Columns, Ints
+from topline.live.arrays import NULL, Columns, Flags, Ints
 from topline.live.codec import decode_column, encode_column
-from topline.live.expressions import decision, identifiers, null_test, plain
+from topline.live.expressions import Comparison, Trim, average, comparison, decision, identifiers, null_test, plain, trim
 from topline.live.interner import Interner
 from topline.live.lookup import Lookup
 from topline.live.question import Question
 from topline.live.switch import MOST_TESTS, Switch
+from topline.live.trimming import Trimmed
 from topline.schema import Column, Type
 
+_SIGNS: dict[str, Callable[[Ints, int], Flags]] = {
+    "=": operator.eq, "<>": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge,
+}  # fmt: skip
 _TEST = Column("test", Type.BOOLEAN)
 Looked = Mapping[int, Sequence[Ints]]
 Compute = Callable[[Columns, int, Looked], Ints]
 
 
 class Scalars:
-    """Columns that pass unchanged, constants, NULL tests, expressions of one column (`Lookup`), of tests (`Switch`); the
-    rest DuckDB computes row by row.
+    """Columns that pass unchanged, constants, comparisons, averages, expressions of one column (`Lookup`), of tests
+    (`Switch`); the rest DuckDB computes row by row.
     """
 
     def __init__(self, columns: Sequence[Column], interner: Interner, connection: duckdb.DuckDBPyConnection) -> None:
@@ -71,9 +76,20 @@ class Scalars:
             return self._constant(text, result)
         if result.type is Type.BOOLEAN and (test := null_test(text)) is not None:
             return _null_test(self._places[test[0]], wanted=test[1])
+        if result.type is Type.BOOLEAN and (compared := comparison(text, self._types)) is not None:
+            return _comparison(self._places[compared.column], compared)
+        if result.type is Type.DECIMAL and (averaged := average(text, self._types)) is not None:
+            return _average(*(self._places[name] for name in averaged))
+        if (trimmed := trim(text, self._types)) is not None:
+            return self._trimmed(text, trimmed, result)
         if len(used) == 1:
             return _looked_up(*self._lookup.add(text, self._places[used.pop()], result))
         return self._switch(text, result)
+
+    def _trimmed(self, text: str, found: Trim, result: Column) -> Compute:
+        place = self._places[found.column]
+        trimmed = Trimmed(text, place, result, self._columns, self._interner, self._connection, found.outcome)
+        return lambda columns, _count, _looked: trimmed.values(columns)
 
     def _constant(self, text: str, result: Column) -> Compute | None:
         """None where DuckDB wants to see a row before it fails."""
@@ -99,6 +115,29 @@ def _passing(place: int) -> Compute:
 
 def _null_test(place: int, *, wanted: bool) -> Compute:
     return lambda columns, _count, _looked: ((columns[place] == NULL) == wanted).astype(np.int64)
+
+
+def _comparison(place: int, compared: Comparison) -> Compute:
+    def compute(columns: Columns, count: int, _looked: Looked) -> Ints:
+        passes = np.ones(count, np.bool_)
+        for sign, constant in compared.tests:
+            passes &= _SIGNS[sign](columns[place], constant)
+        return np.where(columns[place] == NULL, NULL, passes)
+
+    return compute
+
+
+def _average(total: int, number: int) -> Compute:
+    """In units, rounded half away from zero; a sum is less than 10^18 of them, so that twice as many fit."""
+
+    def compute(columns: Columns, _count: int, _looked: Looked) -> Ints:
+        units, counted = columns[total], columns[number]
+        known = (units != NULL) & (counted != NULL) & (counted != 0)
+        divisor = np.where(known, 2 * counted, 1)
+        dividend = 2 * np.abs(np.where(known, units, 0)) + np.where(known, counted, 0)
+        return np.where(known, np.sign(units) * (dividend // divisor), NULL)
+
+    return compute
 
 
 def _looked_up(place: int, number: int) -> Compute:

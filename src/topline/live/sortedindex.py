@@ -9,8 +9,8 @@ import numpy.typing as npt
 from topline.live.arrays import EMPTY, Array, Arrays, Columns, Ints, Stack, grown, matrix, ranges
 from topline.live.interner import Interner
 from topline.live.kernels import ordered as kernels
-from topline.live.kernels.ordered import BLOCK
-from topline.live.kernels.rows import put, take
+from topline.live.kernels import rows as row_kernels
+from topline.live.kernels.shapes import BLOCK, DESCENDING, NULLS_FIRST, TEXT
 from topline.live.rowstore import layout_of, narrow, words_of
 from topline.schema import Type
 
@@ -31,8 +31,8 @@ class Sort:
     @property
     def flags(self) -> int:
         """As the kernels take it."""
-        text = kernels.TEXT if self.type is Type.TEXT and not self.by_code else 0
-        return text | kernels.DESCENDING * self.descending | kernels.NULLS_FIRST * self.nulls_first
+        text = TEXT if self.type is Type.TEXT and not self.by_code else 0
+        return text | DESCENDING * self.descending | NULLS_FIRST * self.nulls_first
 
 
 class SortedIndex:
@@ -69,14 +69,14 @@ class SortedIndex:
             return EMPTY, np.empty((len(self._sorts) - 1, 0), np.int64)
         which, rows = kernels.first(self._words, self._order, self._fill, self._layout, groups, limit, self._count)
         self.rows_read += len(rows)
-        return which, take(self._words, self._layout[1:-1], rows)
+        return which, row_kernels.take(self._words, self._layout[1:-1], rows)
 
     def update(self, groups: Ints, columns: Columns, weights: Ints) -> None:
         """Bring in a change, settled or not. No row's weight may fall below 0."""
         if not len(weights):
             return
         rows = np.empty((len(weights), self._words.shape[1]), np.int32)
-        put(rows, self._layout, np.arange(len(weights)), matrix([groups, *columns, weights], len(weights)))
+        row_kernels.put(rows, self._layout, np.arange(len(weights)), matrix([groups, *columns, weights], len(weights)))
         turn = kernels.sort(rows, self._layout, self._sorts, *self._interner.texts)
         if len(self._order):
             self._merge(rows, turn)

@@ -19,7 +19,8 @@ from topline.live.delta import Delta
 from topline.live.hashindex import HashIndex
 from topline.live.interner import Interner
 from topline.live.kernels import groups as group_kernels
-from topline.live.kernels import ordered, text
+from topline.live.kernels import ordered
+from topline.live.kernels.shapes import DESCENDING, PAGE_BITS, TEXT
 from topline.live.keyedside import KeyedSide
 from topline.live.rowstore import RowStore, layout_of, narrow
 from topline.live.sortedindex import Sort, SortedIndex
@@ -53,12 +54,12 @@ def test_text_sorts_by_its_bytes(words: list[str]) -> None:
     interner = Interner()
     codes = interner.intern(pa.array(words, pa.string()))
     rows = codes[:, None].astype(np.int32)
-    for sign in (0, ordered.DESCENDING):
-        order = ordered.sort(rows, layout_of([True]), ints([ordered.TEXT | sign]), *interner.texts)
+    for sign in (0, DESCENDING):
+        order = ordered.sort(rows, layout_of([True]), ints([TEXT | sign]), *interner.texts)
         assert [words[place] for place in order] == sorted(words, key=str.encode, reverse=bool(sign))
 
 
-@pytest.mark.parametrize("strings", [2**text.PAGE_BITS - 1, 2**text.PAGE_BITS, 2**text.PAGE_BITS + 1])
+@pytest.mark.parametrize("strings", [2**PAGE_BITS - 1, 2**PAGE_BITS, 2**PAGE_BITS + 1])
 def test_text_goes_on_behind_a_page_of_strings(strings: int) -> None:
     interner, words = Interner(), pa.array([f"{number:x}" for number in range(strings)])
     assert interner.intern(words).tolist() == list(range(strings))

@@ -8,13 +8,12 @@ is not compared.
 # Numbers here are the compiler's, which mypy does not know.
 # mypy: disable-error-code="return-value, arg-type, assignment, no-any-return"
 
-from typing import NamedTuple
-
 import numpy as np
 import numpy.typing as npt
 
 from topline.live.kernels.compiler import helper, kernel
 from topline.live.kernels.rows import NULL, value, write
+from topline.live.kernels.shapes import BLOCK, DESCENDING, NULLS_FIRST, TEXT
 from topline.live.kernels.text import compare as compare_text
 
 Ints = npt.NDArray[np.int64]
@@ -22,18 +21,8 @@ Words = npt.NDArray[np.int32]
 Bytes = npt.NDArray[np.uint8]
 Starts = npt.NDArray[np.uint32]
 
-BLOCK = 64  # rows that a block has room for
-TEXT, DESCENDING, NULLS_FIRST = 1, 2, 4  # flags of a sort
 MOST_WEIGHT = np.int64(2**31 - 1)
 _TEXTS = "uint8[::1], int64[::1], uint32[::1]"
-
-
-class Texts(NamedTuple):
-    """Where the strings lie: arena, pages, starts (see `text`)."""
-
-    arena: Bytes
-    pages: Ints
-    starts: Starts
 
 
 @helper

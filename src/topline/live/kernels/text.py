@@ -11,13 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from topline.live.kernels.compiler import helper, kernel
+from topline.live.kernels.shapes import PAGE_BITS
 
 Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 Starts = npt.NDArray[np.uint32]
 Hashes = npt.NDArray[np.uint64]
 
-PAGE_BITS = 16
 NULL = np.int64(np.iinfo(np.int64).min)
 _FULL = np.int64(2**32)
 _HALF = np.uint64(32)
@@ -154,3 +154,15 @@ def lay(codes: Ints, ends: Ints, arena: Bytes, pages: Ints, starts: Starts, data
             at = begin(pages, starts, codes[number])
             for byte in range(ends[number + 1] - ends[number]):
                 data[ends[number] + byte] = arena[at + byte]
+
+
+@kernel("boolean[::1](int64[::1], uint8[::1], int64[::1], uint32[::1])")
+def visible(codes: Ints, arena: Bytes, pages: Ints, starts: Starts) -> npt.NDArray[np.bool_]:
+    """Which strings begin and end with a visible ASCII character; NULL and '' do not."""
+    found = np.zeros(len(codes), np.bool_)
+    for number in range(len(codes)):
+        code = codes[number]
+        if code >= 0:
+            first, end = begin(pages, starts, code), begin(pages, starts, code + 1)
+            found[number] = first < end and 0x20 < arena[first] < 0x7F and 0x20 < arena[end - 1] < 0x7F
+    return found
