@@ -29,7 +29,7 @@ SQL = (
     b"/*",
 )
 FAST = settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
+    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture]
 )
 LONG = settings(FAST, max_examples=300)
 FILES = {

@@ -240,6 +240,9 @@ MIXES: dict[str, Mix] = {
 }
 
 
+OFTEN = ("middle", "all")
+
+
 @pytest.fixture
 def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kind]:
     made: Kind = request.param(tmp_path)
@@ -248,7 +251,7 @@ def kind(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kind]:
 
 
 @pytest.mark.parametrize("kind", KINDS, indirect=True, ids=[kind.__name__ for kind in KINDS])
-@pytest.mark.parametrize("where", MIXES)
+@pytest.mark.parametrize("where", [name if name in OFTEN else pytest.param(name, marks=pytest.mark.long) for name in MIXES])
 def test_poison_stops_no_source_and_is_kept_byte_for_byte(kind: Kind, where: str) -> None:
     records = MIXES[where]([kind.good(key) for key in GOOD], list(kind.bad))
     rows, letters = read(kind, records)

@@ -79,6 +79,7 @@ def test_a_full_disk_refuses_pushed_rows_and_checkpoints_and_the_engine_goes_on(
         one.stop()
 
 
+@pytest.mark.long
 def test_a_log_that_cannot_be_folded_grows_and_is_folded_once_there_is_room(folder: Path, postgres: Postgres) -> None:
     settings = {**QUICK, "TOPLINE_ENGINE__COMPACT_AFTER_ROWS": "1000"}
     segments = folder / "shelf" / "state" / "segments"
@@ -96,6 +97,7 @@ def test_a_log_that_cannot_be_folded_grows_and_is_folded_once_there_is_room(fold
         assert one.rows("branch.stock") == 20_001
 
 
+@pytest.mark.long
 def test_a_letter_that_finds_no_room_waits_and_holds_up_no_other_file(folder: Path, postgres: Postgres) -> None:
     long = b"l1,Roma," + random.Random(1).randbytes(400_000).hex().encode() + b"\n"
     with (
@@ -128,6 +130,7 @@ def ordinary(one: Shelf) -> Iterator[dict[str, object]]:
     yield limits
 
 
+@pytest.mark.long
 def test_an_ordinary_user_at_the_limit_of_a_files_size_is_told_which_file(folder: Path, postgres: Postgres) -> None:
     with shelf(folder / "shelf", postgres.dsn("limit"), **QUICK) as one:
         one.drop("first.csv", csv(("a1", "Roma", "")))
