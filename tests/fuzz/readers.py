@@ -27,7 +27,8 @@ from topline.sources.spill import original
 
 TABLE = TableSchema("origin.things", (Column("id", Type.TEXT), Column("value", Type.TEXT)), ("id",))
 _PUSHED = TableSchema("origin.things", (*TABLE.columns, Column("units", Type.BIGINT), Column("at", Type.TIMESTAMPTZ)), ("id",))
-_FOLDER = Path(tempfile.mkdtemp(prefix="topline-fuzz-"))
+_KEPT = tempfile.TemporaryDirectory(prefix="topline-fuzz-")  # goes with the process
+_FOLDER = Path(_KEPT.name)
 _LIMIT = 1024
 _BLANK = re.compile(rb"[ \t\r\n\x0b\x0c]*")
 HEADER = b"id,value\n"
