@@ -52,11 +52,13 @@ def run(name: str, scale: str) -> bool:
     """In a process of its own, so that none inherits another's memory or threads; its messages go to the terminal."""
     print(f"== {name} ({scale})", file=sys.stderr, flush=True)
     command = [sys.executable, "-W", "ignore:Arrow output", "-m", "bench.one", name, scale]
-    try:
-        return subprocess.run(command, stdin=subprocess.DEVNULL, timeout=LIMIT[scale], check=False).returncode == 0
-    except subprocess.TimeoutExpired:
-        print(f"   given up after {LIMIT[scale]} s", file=sys.stderr)
-        return False
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
+        try:
+            return process.wait(LIMIT[scale]) == 0
+        except subprocess.TimeoutExpired:
+            print(f"   given up after {LIMIT[scale]} s", file=sys.stderr)
+            process.terminate()  # it stops its servers
+            return False
 
 
 def show(results: list[Result]) -> None:

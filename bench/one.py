@@ -1,5 +1,6 @@
 """One benchmark in this process: `python -m bench.one NAME small|full`. Its module has `run(scale)`, which yields figures."""
 
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -22,4 +23,5 @@ def main(name: str, scale: str) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that servers are stopped, and folders go
     main(*sys.argv[1:])
