@@ -130,7 +130,7 @@ class Engine:
 
 @contextmanager
 def running(project: Project) -> Iterator[Engine]:
-    """An engine that goes on until the end. FailedError where it does not start within two minutes."""
+    """An engine that goes on until the end. FailedError where it does not start within ten minutes."""
     place = project.folder / ".topline" / "engine.json"
     place.unlink(missing_ok=True)
     env, nowhere = {**os.environ, **project.env}, subprocess.DEVNULL
@@ -145,7 +145,7 @@ def running(project: Project) -> Iterator[Engine]:
 
 
 def _address(process: "subprocess.Popen[bytes]", place: Path, errors: IO[str]) -> str:
-    end = time.monotonic() + 120
+    end = time.monotonic() + 600
     while process.poll() is None and time.monotonic() < end:
         with contextlib.suppress(OSError, ValueError):
             return str(json.loads(place.read_text())["api"])
