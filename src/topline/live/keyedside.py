@@ -15,7 +15,7 @@ class KeyedSide:
 
     def __init__(self, types: Sequence[Type], key: list[int]) -> None:
         self._order = key + [place for place in range(len(types)) if place not in key]
-        self._inverse = np.argsort(self._order)
+        self._inverse = [self._order.index(place) for place in range(len(types))]  # a key may name a column twice
         self._key = len(key)
         self._store = RowStore(narrow([types[place] for place in self._order]), self._key)
 

@@ -231,6 +231,12 @@ def test_a_keyed_side_gives_what_an_arrangement_gives(seed: int) -> None:
         assert len(keyed) == len(truth)
 
 
+def test_a_key_may_name_a_column_twice() -> None:
+    for side in (KeyedSide([Type.BIGINT, Type.TEXT], [0, 0]), Arrangement([Type.BIGINT, Type.TEXT], [0, 0])):
+        side.update(Delta(ints([[1, 2], [7, 8]]), ints([1, 1]), settled=True))
+        assert _matches(side, ints([[1, 1, 2], [1, 2, 2]])) == [[0, 1, 7, 1], [2, 2, 8, 1]]
+
+
 def _matches(side: KeyedSide | Arrangement, asked: Columns) -> list[list[int]]:
     which, rows = side.match(asked)
     columns, weights = side.take(rows)
