@@ -131,12 +131,28 @@ class Company:
         self._ask(RESYNC, {"target": target})
 
     def replay(self) -> None:
-        """The till's letters that nobody asked for yet: under KNOWN they become rows."""
+        """The till's letters that nobody asked for yet, one at least: under KNOWN they become rows."""
+        runs = self.process is not None and self.process.poll() is None
+        if not (runs or self._letters_open()):
+            self.recover()
+        letters = until(self._letters_open, timeout=PATIENCE, what="a letter of the till")
+        if not runs and self.process is not None and self.process.poll() is None:
+            self.kill()
+        self._replayed.update(letters.values())
+        self._ask(REPLAY, {"letters": list(letters)})
+
+    def _letters_open(self) -> dict[int, bytes]:
+        """Those of the till that are not to be replayed yet, by number."""
         with self.log() as log:
-            letters = [one for one in log.letters.list(source="till") if log.letters.raw(one.id) not in self._replayed]
-            raws = [log.letters.raw(one.id) for one in letters]
-        self._replayed.update(raws)
-        self._ask(REPLAY, {"letters": [one.id for one in letters]})
+            found = {one.id: log.letters.raw(one.id) for one in log.letters.list(source="till")}
+        return {number: raw for number, raw in found.items() if raw not in self._replayed}
+
+    def _owes_replay(self) -> bool:
+        """Whether letters that were asked for are not replayed yet: the settings stay mended until they are."""
+        if not self._replayed:
+            return False
+        with self.log() as log:
+            return any(log.letters.raw(one.id) in self._replayed for one in log.letters.list(source="till"))
 
     def _ask(self, kind: str, arguments: Mapping[str, object]) -> None:
         commands = Commands(self.dsn(), "topline")
@@ -149,8 +165,9 @@ class Company:
         """`kill_at`: the point at which it dies, the first time or any time after `arm` if the environment has ONCE."""
         (self.state / "engine.json").unlink(missing_ok=True)
         armed = {VARIABLE: kill_at} if kill_at else {}
+        mended = KNOWN if self._owes_replay() else {}
         self._since = time.time()
-        self.process = self.project.start("run", *arguments, env={**armed, **(env or {})})
+        self.process = self.project.start("run", *arguments, env={**armed, **mended, **(env or {})})
         return self.process
 
     def recover(self, *arguments: str, kill_at: str = "", env: Mapping[str, str] | None = None) -> float:
@@ -247,6 +264,7 @@ class Company:
         """Nobody sells any more, and all is taken and published, as the audit must agree: the balance, and how many seconds the
         last start took."""
         seconds = self.recover()
+        until(lambda: not self._owes_replay(), timeout=PATIENCE, what="all letters are replayed")
         self.till.stop()
         self.generator.stop()
         self.kill()
