@@ -23,7 +23,7 @@ class TopNOperator(Operator):
         self._partition = places(node.input, node.partition_by)
         ordered = places(node.input, [order.column for order in node.order_by])
         self._columns = ordered + [place for place in range(len(node.input.columns)) if place not in ordered]
-        self._inverse = np.argsort(self._columns)
+        self._inverse = [self._columns.index(place) for place in range(len(node.input.columns))]
         types = [column.type for column in node.input.columns]
         sorts = [
             Sort(types[place], order.descending, order.nulls_first) for place, order in zip(ordered, node.order_by, strict=True)
