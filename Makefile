@@ -1,11 +1,12 @@
 # make demo [DURATION=30s]   the whole on this machine, rankings live in the terminal
 # make test                  the tests (minutes)
-# make test-long             those that take longer: larger data, more kills, more histories
+# make test-long             those that take longer: larger data, every kill, every bad network; the faults' table in build/faults.md
 # make soak [N=10000] [MINUTES=..] [SEED=..] [WHAT=histories|resources]
 #                            histories until N are done or the time is over; a failure prints the line that replays it
+# make mutants [MUTANTS=300] changes the live engine in so many places, one at a time, and asks whether a test notices (hours)
 # make bench [ONLY="whole drain"] [SCALE=small|full] [RESUME=1]   figures, and docs/benchmarks.md made of them
 # make setup-dbt             .venv-dbt, in which the tests run dbt (make test does it by itself)
-.PHONY: help setup setup-dbt demo test test-long soak lint format lock bench
+.PHONY: help setup setup-dbt demo test test-long soak mutants lint format lock bench
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -23,9 +24,8 @@ test: setup-dbt
 	.venv/bin/python -m pytest -m "not long" -n 2 --dist loadfile $(PYTEST)
 
 test-long: setup-dbt
-	.venv/bin/python -m pytest -m long -n 2 --dist loadfile $(PYTEST)
+	@sh scripts/test-long.sh $(PYTEST)
 
-# make mutants [MUTANTS=300]  changes the live engine in so many places, one at a time, and asks whether a test notices (hours)
 mutants: setup
 	.venv/bin/python -m tests.mutation $(if $(MUTANTS),--mutants $(MUTANTS))
 
