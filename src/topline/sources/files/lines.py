@@ -97,8 +97,15 @@ class Lines:
         """Some lines, each with a line feed; `behind`: what to put between a line and its line end, a text for each."""
         if len(chosen) == len(self.ends) and not behind:
             return self.data if self.data.endswith(b"\n") else self.data + b"\n"
+        if not behind:
+            return self._runs(chosen)
         pairs = zip(self.starts[chosen].tolist(), self.ends[chosen].tolist(), strict=True)
         lines = [self.data[start:end] for start, end in pairs]
-        if not behind:
-            return b"".join([line + b"\n" for line in lines])
         return b"".join([line.removesuffix(b"\r") + more + b"\n" for line, more in zip(lines, behind, strict=True)])
+
+    def _runs(self, chosen: Ints) -> bytes:
+        """The same without anything put in: lines that lie one after the other are taken at once."""
+        starts, ends = self.starts[chosen], self.ends[chosen]
+        gaps = np.flatnonzero(starts[1:] != ends[:-1] + 1)
+        first, last = starts[np.append(0, gaps + 1)].tolist(), ends[np.append(gaps, len(ends) - 1)].tolist()
+        return b"\n".join([*(self.data[start:end] for start, end in zip(first, last, strict=True)), b""])
