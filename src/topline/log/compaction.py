@@ -27,7 +27,7 @@ from topline.schema import TableSchema
 
 STEP_ROWS = 2_000_000  # changes folded at once, so that memory stays bounded in a long backlog
 STEP_BYTES = 32 << 20  # the same as they lie in the log; decoded they are some ten times larger
-MERGE_SHARE = 0.5
+MERGE_SHARE = 0.75  # below 1: a step that is somewhat smaller than the last merges with it all the same
 _PRUNE_BYTES, _PRUNE_ROWS = 4_000_000, 5_000
 
 
@@ -160,6 +160,7 @@ class Compactor:
     def _copy(self, schema: TableSchema, contents: Contents, where: str, path: Path) -> int:
         connection = self._connection = connect(self._folder)
         try:
+            connection.execute("SET threads = 1")  # the other cores are for folding and publishing
             sql = Relations(connection, schema, contents).rows(where)
             target = str(path).replace("'", "''")
             done = connection.execute(f"COPY ({sql}) TO '{target}' (FORMAT parquet, COMPRESSION lz4_raw)").fetchall()
