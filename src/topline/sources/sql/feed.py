@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 
@@ -150,11 +150,12 @@ class SqlFeed:
         if not isinstance(value, datetime):
             return value
         form = self._form_of(self._shape.cursor)
-        local = (value - _FOLD).astimezone(self._settings.tz) if self._settings.zone != "UTC" else value.astimezone(UTC)
         if form == "aware":
             return value
+        naive = value.astimezone(self._settings.tz).replace(tzinfo=None)
+        if self._settings.zone != "UTC":
+            naive -= _FOLD  # on the clock's face, whichever of its two passes was meant
         # Text is compared as text: whole seconds, and one earlier, so that no way of writing fractions is passed over.
-        naive = local.replace(tzinfo=None)
         return naive if form == "naive" else (naive - timedelta(seconds=1)).strftime("%Y-%m-%d %H:%M:%S")
 
     def _form_of(self, cursor: Cursor | None) -> Form:
