@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
@@ -117,9 +118,15 @@ def logged(project: TestProject) -> int:
 
 
 def holds_the_log(project: TestProject, process: "subprocess.Popen[bytes]") -> bool:
-    folder = Path(f"/proc/{process.pid}/fd")
-    held = {os.readlink(link) for link in folder.iterdir() if link.is_symlink()}
-    return str(project.folder / ".topline" / "log.sqlite") in held
+    log = str(project.folder / ".topline" / "log.sqlite")
+    return any(_leads_to(link) == log for link in Path(f"/proc/{process.pid}/fd").iterdir())
+
+
+def _leads_to(link: Path) -> str:
+    """A descriptor may be closed while the others are looked at."""
+    with suppress(FileNotFoundError):
+        return os.readlink(link)
+    return ""
 
 
 def change_model(project: TestProject, mark: str) -> None:
