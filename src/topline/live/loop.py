@@ -23,6 +23,8 @@ from topline.sources.reader import Readers
 REJECTED = "rejected_sales"
 _IDLE, _BUSY = 0.05, 0.002  # seconds that a turn waits for changes: with nothing else to do, and with publishing under way
 _SPARING = 5  # in a backlog, publishing may take one part in so many of the time: rows dirty twice are published once
+_SPARING_OF_OLD = 20  # ... while sources give what stood there when they were opened, if that is no longer wait than:
+_OLD_WAITS = 30.0  # seconds
 _PATIENCE = 15.0  # seconds that stopping waits for the results database
 _SILENT = 2.0  # ... where it does not answer: the log keeps what it lacks
 Positions = dict[str, dict[str, Position]]
@@ -321,8 +323,8 @@ class Engine:
     def _publish(self, *, backlog: bool) -> None:
         publication = self.machinery.publication
         publication.settle(self._published, lambda model, reason: self.holds.halt({model: reason}))
-        interval = max(self.machinery.publish_interval, _SPARING * publication.last_seconds)
-        due = time.monotonic() - self._last_publish >= interval
+        rest = _rest(publication.last_seconds, old=not self.machinery.readers.reached_end)
+        due = time.monotonic() - self._last_publish >= max(self.machinery.publish_interval, rest)
         held = self.holds.held_models()
         if publication.busy or (backlog and not due) or (not publication.dirty(held) and self._epoch_told()):
             return
@@ -350,6 +352,11 @@ def _culprits(dataflow: Dataflow, parts: Sequence[TableChanges | Sweep]) -> dict
         except SourceHalted as error:
             reasons[source] = str(error)
     return reasons
+
+
+def _rest(cost: float, *, old: bool) -> float:
+    """Seconds between two publishing transactions of a backlog, the last of which took `cost`; `old`: of sales from before."""
+    return max(_SPARING * cost, min(_SPARING_OF_OLD * cost, _OLD_WAITS) if old else 0.0)
 
 
 def _never() -> bool:
