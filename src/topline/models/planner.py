@@ -1,11 +1,12 @@
 """One model's SQL to nodes: qualified by sqlglot, then planned clause by clause."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import OptimizeError, ParseError
+from sqlglot.errors import OptimizeError, ParseError, TokenError
 from sqlglot.optimizer.qualify import qualify
 
 from topline.errors import ModelError
@@ -69,6 +70,10 @@ def parse(text: str, dialect: str, place: Place) -> exp.Expr:
         raise place.fault(
             f"not SQL: {first.get('description', error)} near {first.get('highlight', '')!r}", line=first.get("line", 0)
         ) from None
+    except TokenError as error:
+        opened = re.search(r"from \d+:(\d+)$", str(error.__cause__))  # the place of a quote; a comment's is not told
+        line = text.count("\n", 0, int(opened[1])) + 1 if opened else 0
+        raise place.fault("not SQL: a quote or a comment is opened and not closed", line=line) from None
     if len(statements) != 1:
         raise place.fault(f"{len(statements)} statements", line=1, hint="one SELECT statement a file")
     return statements[0]

@@ -107,6 +107,8 @@ REFUSED = {
     "not a select": ("delete from $t", "one SELECT", 1, ""),
     "two statements": ("select id from $t; select id from $u", "2 statements", 1, "one SELECT"),
     "not sql": ("select id\nfrom $t where (", "not SQL", 2, ""),
+    "an open quote": ("select id\nfrom $t where name = 'x\n", "a quote or a comment is opened and not closed", 2, ""),
+    "an open comment": ("select id\nfrom $t /* where", "a quote or a comment is opened and not closed", 0, ""),
     "sample": ("select id from $t tablesample 10%", "", 1, ""),
     "star of an alias": ("select t.* from $t as t", "alias.*", 1, "list the columns"),
     "unknown ref": ("select id\nfrom {{ ref('nothing') }}", "no such model", 2, ""),
