@@ -4,18 +4,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from topline.live import measures
 from topline.live.arrays import EMPTY, Array, Arrays, Columns, Flags, Ints, group_rows, nest, take, unnest
 from topline.live.delta import Delta
 from topline.live.interner import Interner
+from topline.live.measures import Measure, Touched, make
 from topline.live.operator import Operator, places
 from topline.live.rowstore import RowStore, narrow
 from topline.models.plan import Aggregate
+from topline.models.plan import Measure as MeasurePlan
 from topline.schema import Type
 
 
 class AggregateOperator(Operator):
-    """A group's row in the store: the group's columns, how many input rows it has, then each measure's columns."""
+    """A group's row in the store: the group's columns, how many input rows it has, then each measure's columns.
+
+    A count that stands there already is not kept twice: COUNT(*) is the input rows, COUNT(x) stands beside SUM(x).
+    """
 
     def __init__(self, node: Aggregate, interner: Interner) -> None:
         super().__init__(node)
@@ -23,10 +27,11 @@ class AggregateOperator(Operator):
         self._width = len(self._group)
         types = {column.name: column.type for column in node.input.columns}
         self._measures = [
-            measures.make(plan, types[plan.argument] if plan.argument else Type.BIGINT, interner) for plan in node.measures
+            make(plan, types[plan.argument] if plan.argument else Type.BIGINT, interner) for plan in node.measures
         ]
         self._arguments = [places(node.input, [plan.argument])[0] if plan.argument else None for plan in node.measures]
-        self._blank = np.array([0, *(value for measure in self._measures for value in measure.blank)])
+        self._own, self._places = _places(self._width + 1, node.measures, self._measures)
+        self._blank = np.array([0, *(value for number in self._own for value in self._measures[number].blank)])
         self._store = RowStore([*narrow([types[name] for name in node.group_by]), *[False] * len(self._blank)], self._width)
 
     def step(self, inputs: Sequence[Delta]) -> Delta:
@@ -38,7 +43,7 @@ class AggregateOperator(Operator):
         rows, old = self._open(take(keys, groups.first))
         lost = self.results(rows[old])
         self.rows_read += int(old.sum())
-        self._fold(delta, measures.Touched(rows, groups, delta.weights))
+        self._fold(delta, Touched(rows, groups, delta.weights))
         filled = self._store.get(self._width, rows) != 0
         gained = self.results(rows[filled])
         self._store.remove(rows[~filled])
@@ -54,15 +59,14 @@ class AggregateOperator(Operator):
             rows[fresh] = self._store.add(np.concatenate([take(keys, fresh), blank]))
         return rows, old
 
-    def _fold(self, delta: Delta, touched: measures.Touched) -> None:
+    def _fold(self, delta: Delta, touched: Touched) -> None:
         self._store.add_to(self._width, touched.rows, touched.groups.sums(touched.weights))
-        place = self._width + 1
-        for measure, argument in zip(self._measures, self._arguments, strict=True):
+        for number in self._own:
+            measure, argument = self._measures[number], self._arguments[number]
             before = measure.rows_read
             values = delta.columns[argument] if argument is not None else EMPTY
-            measure.fold(self._store, place, touched, values)
+            measure.fold(self._store, self._places[number], touched, values)
             self.rows_read += measure.rows_read - before
-            place += len(measure.blank)
 
     def find(self, keys: Columns) -> Ints:
         """The number of each group's row, -1 where there is none."""
@@ -77,10 +81,8 @@ class AggregateOperator(Operator):
         state = self._store.take(rows)
         results = np.empty((len(self.node.columns), len(rows)), np.int64)
         results[: self._width] = state[: self._width]
-        place = self._width + 1
-        for number, measure in enumerate(self._measures, self._width):
+        for number, (place, measure) in enumerate(zip(self._places, self._measures, strict=True), self._width):
             results[number] = measure.result(state[place : place + len(measure.blank)])
-            place += len(measure.blank)
         return results
 
     @property
@@ -91,7 +93,7 @@ class AggregateOperator(Operator):
     def nbytes(self) -> int:
         return self._store.nbytes + sum(measure.nbytes for measure in self._measures)
 
-    def _parts(self) -> dict[str, measures.Measure]:
+    def _parts(self) -> dict[str, Measure]:
         return {f"measure{place}": measure for place, measure in enumerate(self._measures)}
 
     def arrays(self) -> dict[str, Array]:
@@ -99,6 +101,20 @@ class AggregateOperator(Operator):
 
     def restore(self, arrays: Arrays) -> None:
         unnest(arrays, store=self._store, **self._parts())
+
+
+def _places(begin: int, plans: Sequence[MeasurePlan], measures: Sequence[Measure]) -> tuple[list[int], list[int]]:
+    """The measures with columns of their own, the first of which is `begin`; and where each measure's columns stand."""
+    summed = {plan.argument for plan in plans if plan.function == "sum"} | {None}
+    own = [number for number, plan in enumerate(plans) if plan.function != "count" or plan.argument not in summed]
+    counts: dict[str | None, int] = {None: begin - 1}
+    places, place = {}, begin
+    for number in own:
+        places[number] = place
+        if plans[number].function == "sum":
+            counts[plans[number].argument] = place + 1
+        place += len(measures[number].blank)
+    return own, [places[number] if number in places else counts[plan.argument] for number, plan in enumerate(plans)]
 
 
 def _changed(lost: Columns, gained: Columns, old: Flags, filled: Flags) -> Delta:

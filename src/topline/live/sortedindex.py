@@ -14,7 +14,7 @@ from topline.live.kernels.shapes import BLOCK, DESCENDING, NULLS_FIRST, TEXT
 from topline.live.rowstore import layout_of, narrow, words_of
 from topline.schema import Type
 
-_FILL = 48  # rows that a new block gets
+_FILL = 56  # rows that a new block gets
 
 Words = npt.NDArray[np.int32]
 
@@ -40,7 +40,7 @@ class SortedIndex:
 
     A group is a number of at most 31 bits. Block b holds rows b * BLOCK to b * BLOCK + fill[b]; `order` lists the blocks in
     the rows' order. Inserts merge into the blocks that they touch; a block that overflows is cut. A batch of n rows costs
-    n log n comparisons, and a pass over `order` where blocks are cut (8 bytes for some 48 rows).
+    n log n comparisons, and a pass over `order` where blocks are cut (8 bytes for some 50 rows).
     """
 
     def __init__(self, sorts: Sequence[Sort], interner: Interner) -> None:

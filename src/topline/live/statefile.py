@@ -20,7 +20,7 @@ from topline.errors import StateError
 from topline.faults import point
 from topline.live.arrays import Array
 
-FORMAT = 6  # of the state's arrays; another number is refused
+FORMAT = 7  # of the state's arrays; another number is refused
 _ALIGNED, _CHUNK, _THREADS = 64, 4 << 20, 2  # bytes; a chunk's CRC is taken while it is in the processor's cache
 _TRAILER = struct.Struct("<QQI8s")
 _MAGIC = b"topline6"

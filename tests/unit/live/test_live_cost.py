@@ -105,3 +105,21 @@ def test_a_batch_reads_as_many_rows_over_30_times_the_sales(small: Reads, size: 
     assert large.correction == pytest.approx(small.correction, rel=0.1)
     assert small.changes < 15 * 1_000
     assert small.correction < 60 * MOVED
+
+
+def test_a_count_that_stands_beside_a_sum_or_is_of_all_rows_takes_no_room() -> None:
+    """And is right where values are NULL, come and go."""
+    known = [Measure("total", "sum", "amount"), Measure("men", "count", "man")]
+    counted = [Measure("deals", "count"), Measure("amounts", "count", "amount"), *known]
+    dataflows = [
+        Dataflow(plan({"days": aggregate(scan(SALES), ["day"], *measures)}, {"days": ("day",)}, {SALES.name: SALES}))
+        for measures in (counted, known)
+    ]
+    for sales_, amounts, ops in (([1, 2, 3], [5, None, None], UPSERT), ([2, 3], [None, 7], UPSERT), ([1], [None], DELETE)):
+        columns = [pa.array(values, pa.int64()) for values in (sales_, [1] * len(sales_), *[[None] * len(sales_)] * 2, amounts)]
+        for dataflow in dataflows:
+            dataflow.apply([change(SALES, columns, np.full(len(sales_), ops, np.int8))])
+    (row,) = next(iter(dataflows[0].all_rows("days"))).to_pylist()
+    assert row == {"day": 1, "deals": 2, "amounts": 1, "total": 7, "men": 0}
+    more, fewer = ([size for size in dataflow.state() if size.description.startswith("aggregate")] for dataflow in dataflows)
+    assert [size.bytes for size in more] == [size.bytes for size in fewer] != []
