@@ -73,3 +73,16 @@ def test_what_ends_the_attendant_ends_the_engine_too(made: World, attendant: Att
 
     with pytest.raises(StateError, match="_topline_engine"):
         until(turned, timeout=20)
+
+
+def test_an_engine_whose_state_was_removed_ends(made: World, attendant: Attendant) -> None:
+    attendant.start()
+    until(lambda: details(made))
+    (made.engine.machinery.state_dir / "engine.lock").unlink()
+
+    def turned() -> bool:
+        attendant.turn()
+        return False
+
+    with pytest.raises(StateError, match="was removed while the engine ran on it"):
+        until(turned, timeout=20)

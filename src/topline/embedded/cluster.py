@@ -42,10 +42,12 @@ class Cluster:
 
     def __init__(self, home: Path) -> None:
         self._home = home
+        self._last = home  # where the place was when it was last looked at: `home` may be removed
 
     def ensure(self) -> None:
         account = server_account(self._data)
         self._settle(account)
+        self._last = self.place
         if not self._data.exists():
             self._initialise(account)
         if self.pid() is None or not self.answers():
@@ -64,7 +66,7 @@ class Cluster:
     def place(self) -> Path:
         """The folder that holds data and log: `state_dir`/postgres, or, where the server's user cannot go, one in /var/tmp."""
         location = self._home / "location"
-        return Path(location.read_text()) if location.exists() else self._home
+        return Path(location.read_text()) if location.exists() else self._last
 
     def answers(self) -> bool:
         """True when our server takes connections: its own lock file names it ready on our port, and the port answers."""

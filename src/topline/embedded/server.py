@@ -38,7 +38,12 @@ class EmbeddedPostgres:
         self.stop()
 
     def start(self) -> None:
-        """Count this object among the users, and start the server unless it runs. May be called again."""
+        """Count this object among the users, and start the server unless it runs. May be called again.
+
+        StateError, too, where the folder was removed since: another, empty database would be no help to anybody.
+        """
+        if self._removed():
+            raise StateError(f"{self._home} was removed while it was in use; end this process, and begin with what is left")
         try:
             self._home.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -58,6 +63,10 @@ class EmbeddedPostgres:
     def stop(self) -> None:
         """Let go; the last user stops the server (a fast shutdown). May be called again."""
         if self._users is None:
+            return
+        if self._removed():  # and so for all who use it
+            self._leave()
+            self._cluster.shut_down()
             return
         with self._lock("start.lock"):
             self._leave()
@@ -87,6 +96,9 @@ class EmbeddedPostgres:
     def place(self) -> Path:
         """The folder that holds data and log: `state_dir`/postgres, or, where the server's user cannot go, one in /var/tmp."""
         return self._cluster.place
+
+    def _removed(self) -> bool:
+        return self._users is not None and not os.fstat(self._users).st_nlink
 
     def _create(self, database: str) -> None:
         try:

@@ -89,6 +89,7 @@ class Attendant:
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
+                self._engine.machinery.log.require_there()
                 self._try_to_look()
                 self._stop.wait(INTERVAL)
             self._try_to_look()

@@ -36,6 +36,11 @@ class FileLock:
         self._descriptor = descriptor
         return True
 
+    @property
+    def removed(self) -> bool:
+        """Whether the file that is locked no longer has a name."""
+        return self._descriptor is not None and not os.fstat(self._descriptor).st_nlink
+
     def release(self, remove: bool = False) -> None:
         if self._descriptor is None:
             return

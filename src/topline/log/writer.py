@@ -8,7 +8,7 @@ from pathlib import Path
 from sqlite3 import Connection
 
 from topline.changes import Sweep, TableChanges
-from topline.errors import TransientError, WorkError
+from topline.errors import StateError, TransientError, WorkError
 from topline.faults import point
 from topline.log import letters, unfinished
 from topline.log.books import _KEPT
@@ -81,6 +81,14 @@ class Log(LogReader):
     @property
     def epoch(self) -> int:
         return self._last_epoch
+
+    def require_there(self) -> None:
+        """StateError where the state folder was removed under the engine: what it commits would be kept by nobody."""
+        if self._lock.removed:
+            raise StateError(
+                f"the state folder {self._database.path.parent} was removed while the engine ran on it; "
+                "start it again: it reads its sources anew"
+            )
 
     @property
     def pending_rows(self) -> int:

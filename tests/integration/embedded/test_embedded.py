@@ -1,6 +1,7 @@
 """The launcher: shared by processes, stopped by the last of them, alive again after a crash, private by password."""
 
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -185,3 +186,26 @@ def test_an_ordinary_user_runs_it_as_himself(tmp_path: Path) -> None:
         )
         assert int(ordinary.stdout) > 0, ordinary.stderr
         assert (Path(folder) / "postgres" / "data").stat().st_uid == 65534
+
+
+def test_a_folder_that_was_removed_is_not_made_anew(tmp_path: Path) -> None:
+    """Else an engine that somebody forgot would make one database after the other."""
+    server = EmbeddedPostgres(tmp_path / "state")
+    server.start()
+    place, pid = server.place, server.pid()
+    assert pid is not None
+    shutil.rmtree(tmp_path / "state")
+    with pytest.raises(StateError, match="was removed while it was in use"):
+        server.start()
+    server.stop()
+    until(lambda: not alive(pid), what="the server has ended")
+    assert not (tmp_path / "state").exists()
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
