@@ -6,6 +6,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,14 +26,21 @@ class Postgres:
         return self.server.dsn(f"{prefix}_{next(self._numbers)}")
 
 
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    with tempfile.TemporaryDirectory(prefix="topline-test-", dir=scratch()) as folder:
+@contextmanager
+def serving(prefix: str) -> Iterator[Postgres]:
+    """A server in a folder of its own, which goes with it."""
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=scratch()) as folder:
         Path(folder).chmod(0o755)
         with EmbeddedPostgres(Path(folder)) as server:
             yield Postgres(server)
             discard(server)
         remove(server)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    with serving("topline-test-") as made:
+        yield made
 
 
 @pytest.fixture

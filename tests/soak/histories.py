@@ -10,19 +10,18 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from pathlib import Path
 
-from tests.conftest import Postgres, discard, remove, scratch
+from tests.conftest import serving
 from tests.exact.checking import check
 from tests.exact.history import Histories
 from tests.exact.runs import FailedError, Totals, live_through
 from tests.exact.shipped import SALES, TPCH, rankings, sales_plan, specs, tpch_plan
-from topline.embedded import EmbeddedPostgres
 
 COUNT = 10_000  # histories, where neither a number nor minutes are given
 EVERY = 20.0  # seconds between two lines of progress
@@ -144,7 +143,7 @@ def shop(seed: int, totals: Totals) -> None:
     from tests.faults.world import world
 
     with (
-        _postgres() as postgres,
+        serving("topline-soak-") as postgres,
         tempfile.TemporaryDirectory() as folder,
         world(Path(folder) / "sales", postgres.dsn("shop"), postgres.dsn("results")) as made,
     ):
@@ -162,13 +161,3 @@ def _telling(act: Callable[[], None]) -> None:
     except Exception as error:
         error.add_note(story.getvalue())
         raise
-
-
-@contextmanager
-def _postgres() -> Iterator[Postgres]:
-    with tempfile.TemporaryDirectory(prefix="topline-soak-", dir=scratch()) as folder:
-        Path(folder).chmod(0o755)
-        with EmbeddedPostgres(Path(folder)) as server:
-            yield Postgres(server)
-            discard(server)
-        remove(server)

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from topline.live.kernels import groups as kernels
 from topline.live.kernels import rows as row_kernels
+from topline.live.kernels import shapes
 
 Ints = npt.NDArray[np.int64]
 Columns = npt.NDArray[np.int64]  # a matrix, one contiguous line a column
@@ -16,7 +17,7 @@ Flags = npt.NDArray[np.bool_]
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
 
-NULL = int(np.iinfo(np.int64).min)
+NULL = int(shapes.NULL)
 EMPTY: Ints = np.empty(0, np.int64)
 
 

@@ -8,12 +8,10 @@ from topline.errors import StateError
 from topline.live.arrays import NULL, Array, Arrays, Flags, Ints, grown, nest, unnest
 from topline.live.hashindex import HashIndex
 from topline.live.kernels import text as kernels
-from topline.live.kernels.shapes import PAGE_BITS, Texts
+from topline.live.kernels.shapes import PAGE_BITS, Bytes, Texts
 
 _AT_ONCE = 32_768  # strings: room is made for all, however many of them turn out to be known
 _MOST = 2**31 - 1  # strings: a code takes 32 bits with its sign
-
-Bytes = npt.NDArray[np.uint8]
 
 
 class Interner:

@@ -4,19 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from topline.live.arrays import EMPTY, Array, Arrays, Columns, Ints, Stack, grown, matrix, ranges
 from topline.live.interner import Interner
 from topline.live.kernels import ordered as kernels
 from topline.live.kernels import rows as row_kernels
-from topline.live.kernels.shapes import BLOCK, DESCENDING, NULLS_FIRST, TEXT
+from topline.live.kernels.shapes import BLOCK, DESCENDING, NULLS_FIRST, TEXT, Words
 from topline.live.rowstore import layout_of, narrow, words_of
 from topline.schema import Type
 
 _FILL = 56  # rows that a new block gets
-
-Words = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True, slots=True)

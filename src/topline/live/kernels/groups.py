@@ -1,17 +1,11 @@
 """Equal rows brought together by a hash table that lives for one call: O(rows), no sorting."""
 
 import numpy as np
-import numpy.typing as npt
 
 from topline.live.kernels.compiler import helper, kernel
+from topline.live.kernels.shapes import HALF, LOWER, NULL, Hashes, Ints
 
-Ints = npt.NDArray[np.int64]
-Hashes = npt.NDArray[np.uint64]
-
-NULL = np.int64(np.iinfo(np.int64).min)
-_HALF = np.uint64(32)
 _MOST_HEFT = np.int64(2**31)
-_LOWER = np.int64(0xFFFFFFFF)
 
 
 @helper
@@ -33,7 +27,7 @@ def group(columns: Ints, hashes: Hashes) -> tuple[Ints, Ints]:
     numbers, first = np.empty(count, np.int64), np.empty(count, np.int64)
     groups = 0
     for row in range(count):
-        place = np.int64(hashes[row] >> _HALF) & (size - 1)
+        place = np.int64(hashes[row] >> HALF) & (size - 1)
         while table[place] >= 0:
             held = first[table[place]]
             if hashes[held] == hashes[row] and _equal(columns, held, row):
@@ -69,13 +63,13 @@ def wide_sums(numbers: Ints, groups: int, values: Ints, weights: Ints) -> Ints:
             number, weight = numbers[row], weights[row]
             heft += min(abs(weight), _MOST_HEFT)
             totals[0, number] += (values[row] >> 32) * weight
-            totals[1, number] += (values[row] & _LOWER) * weight
+            totals[1, number] += (values[row] & LOWER) * weight
             totals[2, number] += weight
     if heft >= _MOST_HEFT:
         raise OverflowError("a batch has rows that stand for more than 2^31 rows")
     for number in range(groups):
         totals[0, number] += totals[1, number] >> 32
-        totals[1, number] &= _LOWER
+        totals[1, number] &= LOWER
     return totals
 
 

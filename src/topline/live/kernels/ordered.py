@@ -9,17 +9,11 @@ is not compared.
 # mypy: disable-error-code="return-value, arg-type, assignment, no-any-return"
 
 import numpy as np
-import numpy.typing as npt
 
 from topline.live.kernels.compiler import helper, kernel
-from topline.live.kernels.rows import NULL, value, write
-from topline.live.kernels.shapes import BLOCK, DESCENDING, NULLS_FIRST, TEXT
+from topline.live.kernels.rows import value, write
+from topline.live.kernels.shapes import BLOCK, DESCENDING, NULL, NULLS_FIRST, TEXT, Bytes, Ints, Starts, Words
 from topline.live.kernels.text import compare as compare_text
-
-Ints = npt.NDArray[np.int64]
-Words = npt.NDArray[np.int32]
-Bytes = npt.NDArray[np.uint8]
-Starts = npt.NDArray[np.uint32]
 
 MOST_WEIGHT = np.int64(2**31 - 1)
 _TEXTS = "uint8[::1], int64[::1], uint32[::1]"

@@ -10,21 +10,12 @@ the other from a place that the tag gives; it is never full. All cost O(rows han
 # mypy: disable-error-code="return-value, arg-type, assignment, no-any-return"
 
 import numpy as np
-import numpy.typing as npt
 
 from topline.live.kernels.compiler import helper, kernel
+from topline.live.kernels.shapes import HALF, LOW, LOWER, NULL, VACANT, Hashes, Ints, Words
 
-Ints = npt.NDArray[np.int64]
-Words = npt.NDArray[np.int32]
-Hashes = npt.NDArray[np.uint64]
-
-NULL = np.int64(np.iinfo(np.int64).min)
 NARROW_NULL = np.int64(np.iinfo(np.int32).min)
-_LOWER = np.int64(0xFFFFFFFF)
-_LOW = np.uint64(0xFFFFFFFF)
-_HALF = np.uint64(32)
 _ONE = np.uint64(1)
-_VACANT = np.uint64(0)
 _SEED = np.uint64(0x9E3779B97F4A7C15)
 _MULTIPLIER = np.uint64(0xD6E8FEB86659FD93)
 _FINISHER = np.uint64(0xFF51AFD7ED558CCD)
@@ -35,7 +26,7 @@ def value(words: Words, row: int, place: Ints) -> int:
     """What a stored row has in the column of this line of the layout."""
     at = place[0]
     if place[1]:
-        return (np.int64(words[row, at + 1]) << 32) | (np.int64(words[row, at]) & _LOWER)
+        return (np.int64(words[row, at + 1]) << 32) | (np.int64(words[row, at]) & LOWER)
     narrow = np.int64(words[row, at])
     return NULL if narrow == NARROW_NULL else narrow
 
@@ -45,7 +36,7 @@ def write(words: Words, row: int, place: Ints, number: int) -> None:
     """The reverse of `value`."""
     at = place[0]
     if place[1]:
-        words[row, at] = np.int32(number & _LOWER)
+        words[row, at] = np.int32(number & LOWER)
         words[row, at + 1] = np.int32(number >> 32)
     else:
         words[row, at] = np.int32(max(number, NARROW_NULL))
@@ -59,7 +50,7 @@ def hash_rows(columns: Ints) -> Hashes:
     for column in range(width):
         for row in range(count):
             mixed = (hashes[row] ^ np.uint64(columns[column, row])) * _MULTIPLIER
-            hashes[row] = mixed ^ (mixed >> _HALF)
+            hashes[row] = mixed ^ (mixed >> HALF)
     for row in range(count):
         hashes[row] *= _FINISHER
     return hashes
@@ -68,7 +59,7 @@ def hash_rows(columns: Ints) -> Hashes:
 @helper
 def _home(tag: int, size: int) -> int:
     """A tag's first place in a table of `size` slots, which need not be a power of two (Lemire, 2019: multiply, shift)."""
-    return np.int64((tag * np.uint64(size)) >> _HALF)
+    return np.int64((tag * np.uint64(size)) >> HALF)
 
 
 @helper
@@ -84,11 +75,11 @@ def find(keys: Ints, hashes: Hashes, slots: Hashes, words: Words, layout: Ints) 
     """The row of each key, or -1."""
     found = np.full(len(hashes), np.int64(-1))
     for query in range(len(hashes)):
-        tag = hashes[query] >> _HALF
+        tag = hashes[query] >> HALF
         place = _home(tag, len(slots))
-        while slots[place] != _VACANT:
-            if slots[place] >> _HALF == tag:
-                row = np.int64(slots[place] & _LOW) - 1
+        while slots[place] != VACANT:
+            if slots[place] >> HALF == tag:
+                row = np.int64(slots[place] & LOW) - 1
                 if _same(keys, query, words, row, layout):
                     found[query] = row
                     break
@@ -102,22 +93,22 @@ def find(keys: Ints, hashes: Hashes, slots: Hashes, words: Words, layout: Ints) 
 def index(slots: Hashes, hashes: Hashes, rows: Ints) -> None:
     """Put in rows that are not there yet, each once."""
     for number in range(len(rows)):
-        tag = hashes[number] >> _HALF
+        tag = hashes[number] >> HALF
         place = _home(tag, len(slots))
-        while slots[place] != _VACANT:
+        while slots[place] != VACANT:
             place += 1
             if place == len(slots):
                 place = 0
-        slots[place] = (tag << _HALF) | np.uint64(rows[number] + 1)
+        slots[place] = (tag << HALF) | np.uint64(rows[number] + 1)
 
 
 @kernel("void(uint64[::1], uint64[::1])")
 def reindex(slots: Hashes, entries: Hashes) -> None:
     """Put the entries of another table into this one, which is empty."""
     for number in range(len(entries)):
-        if entries[number] != _VACANT:
-            place = _home(entries[number] >> _HALF, len(slots))
-            while slots[place] != _VACANT:
+        if entries[number] != VACANT:
+            place = _home(entries[number] >> HALF, len(slots))
+            while slots[place] != VACANT:
                 place += 1
                 if place == len(slots):
                     place = 0
@@ -132,22 +123,22 @@ def _close(slots: Hashes, hole: int) -> None:
         place += 1
         if place == len(slots):
             place = 0
-        if slots[place] == _VACANT:
+        if slots[place] == VACANT:
             break
-        home = _home(slots[place] >> _HALF, len(slots))
+        home = _home(slots[place] >> HALF, len(slots))
         stays = (hole < home and home <= place) if hole <= place else (hole < home or home <= place)
         if not stays:
             slots[hole] = slots[place]
             hole = place
-    slots[hole] = _VACANT
+    slots[hole] = VACANT
 
 
 @kernel("void(uint64[::1], uint64[::1], int64[::1])")
 def unindex(slots: Hashes, hashes: Hashes, rows: Ints) -> None:
     """Take out rows that are there."""
     for number in range(len(rows)):
-        tag = hashes[number] >> _HALF
-        entry = (tag << _HALF) | np.uint64(rows[number] + 1)
+        tag = hashes[number] >> HALF
+        entry = (tag << HALF) | np.uint64(rows[number] + 1)
         place = _home(tag, len(slots))
         while slots[place] != entry:
             place += 1

@@ -11,18 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from topline.live.kernels.compiler import helper, kernel
-from topline.live.kernels.shapes import PAGE_BITS
+from topline.live.kernels.shapes import HALF, LOW, NULL, PAGE_BITS, VACANT, Bytes, Hashes, Ints, Starts
 
-Ints = npt.NDArray[np.int64]
-Bytes = npt.NDArray[np.uint8]
-Starts = npt.NDArray[np.uint32]
-Hashes = npt.NDArray[np.uint64]
-
-NULL = np.int64(np.iinfo(np.int64).min)
 _FULL = np.int64(2**32)
-_HALF = np.uint64(32)
-_LOW = np.uint64(0xFFFFFFFF)
-_VACANT = np.uint64(0)
 _SALT = np.uint64(0x9E3779B97F4A7C15)
 _MIX = np.uint64(0xD6E8FEB86659FD93)
 
@@ -47,14 +38,14 @@ def _hash(data: Bytes, start: int, end: int) -> int:
     at = start
     while at + 8 <= end:
         mixed = (mixed ^ _word(data, at)) * _MIX
-        mixed ^= mixed >> _HALF
+        mixed ^= mixed >> HALF
         at += 8
     rest = np.uint64(0)
     while at < end:
         rest = (rest << np.uint64(8)) | np.uint64(data[at])
         at += 1
     mixed = (mixed ^ rest) * _MIX
-    mixed ^= mixed >> _HALF
+    mixed ^= mixed >> HALF
     return mixed * _SALT
 
 
@@ -104,12 +95,12 @@ def intern(
     """
     for number in range(len(codes)):
         start, end = offsets[number], offsets[number + 1]
-        tag = _hash(data, start, end) >> _HALF
-        place = np.int64((tag * np.uint64(len(slots))) >> _HALF)
+        tag = _hash(data, start, end) >> HALF
+        place = np.int64((tag * np.uint64(len(slots))) >> HALF)
         code = np.int64(-1)
-        while slots[place] != _VACANT:
-            if slots[place] >> _HALF == tag:
-                known = np.int64(slots[place] & _LOW) - 1
+        while slots[place] != VACANT:
+            if slots[place] >> HALF == tag:
+                known = np.int64(slots[place] & LOW) - 1
                 at = begin(pages, starts, known)
                 same_length = begin(pages, starts, known + 1) - at == end - start
                 if same_length and _equal(data, start, arena, at, end - start):
@@ -128,7 +119,7 @@ def intern(
             if after - pages[page] >= _FULL:
                 return -1
             starts[count + 1] = after - pages[page]
-            slots[place] = (tag << _HALF) | np.uint64(count + 1)
+            slots[place] = (tag << HALF) | np.uint64(count + 1)
             code = np.int64(count)
             count += 1
         codes[number] = code
