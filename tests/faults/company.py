@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import psycopg
@@ -53,11 +54,20 @@ class Balance:
 
     lost: int
     doubled: int
+    differences: tuple[str, ...] = ()  # some of them, for the one who looks for the reason
 
     @classmethod
-    def of(cls, pairs: list[tuple[Counter[object], Counter[object]]]) -> "Balance":
-        """`pairs`: (what there should be, what there is)."""
-        return cls(sum((a - b).total() for a, b in pairs), sum((b - a).total() for a, b in pairs))
+    def of(cls, pairs: Mapping[str, tuple[Counter[Any], Counter[Any]]]) -> "Balance":
+        """`pairs`: name -> (what there should be, what there is)."""
+        lost = {name: wanted - found for name, (wanted, found) in pairs.items()}
+        doubled = {name: found - wanted for name, (wanted, found) in pairs.items()}
+        told = [
+            f"{name} {what}: {one!r} x {count}"
+            for what, counters in (("lost", lost), ("doubled", doubled))
+            for name, counter in counters.items()
+            for one, count in counter.most_common(10)
+        ]
+        return cls(sum(map(Counter.total, lost.values())), sum(map(Counter.total, doubled.values())), tuple(told))
 
 
 class Company:
@@ -124,7 +134,7 @@ class Company:
         """A file of lines that are no rows."""
         self._broken += 1
         hidden = self.project.folder / "inbox" / ".broken"
-        hidden.write_bytes(b"".join(line + b"\n" for line in [_HEADER, *_broken(self._broken)]))
+        hidden.write_bytes(b"".join([_HEADER, *_broken(self._broken)]))
         hidden.rename(hidden.with_name(f"broken-{self._broken}.csv"))
 
     def resync(self, target: str) -> None:
@@ -287,15 +297,22 @@ class Company:
             counts: dict[str, int] = dict(connection.execute("SELECT city, sales FROM topline.till_cities").fetchall())
         till = Counter((key, *row) for key, row in self.sold().items())
         cities = Counter(city for city, _ in self.sold().values())
-        pairs = [(deals, found_deals), (rejected, found_rejected), (till, found_till), (cities, Counter(counts))]
-        return Balance.of([*pairs, *self._letters()])  # type: ignore[list-item]
+        return Balance.of(
+            {
+                "deals": (deals, found_deals),
+                "rejected sales": (rejected, found_rejected),
+                "the till's sales": (till, found_till),
+                "the till's cities": (cities, Counter(counts)),
+                **self._letters(),
+            }
+        )
 
     def sold(self) -> dict[str, tuple[str, int]]:
         """What the till's table comes to: what it sent, and what became of letters that were replayed."""
         records = [json.loads(raw) for raw in self._replayed]
         return self.till.rows | {record["sale_id"]: (record["city"], record["amount"]) for record in records}
 
-    def _letters(self) -> list[tuple[Counter[bytes], Counter[bytes]]]:
+    def _letters(self) -> dict[str, tuple[Counter[bytes], Counter[bytes]]]:
         """(wanted, found): the till's letters, those of them that were replayed, and the broken lines of files."""
         with self.log() as log:
             stored = [(one, log.letters.raw(one.id)) for one in log.letters.list(state=None)]
@@ -303,7 +320,11 @@ class Company:
         replayed = Counter(raw for one, raw in stored if one.state is LetterState.REPLAYED)
         broken = Counter(raw for _, raw in stored if raw.startswith(b"broken-"))
         wanted = Counter(line for number in range(1, self._broken + 1) for line in _broken(number))
-        return [(self.till.letters, till), (self._replayed, replayed), (wanted, broken)]
+        return {
+            "the till's letters": (self.till.letters, till),
+            "replayed letters": (self._replayed, replayed),
+            "broken lines": (wanted, broken),
+        }
 
     def close(self) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -314,11 +335,12 @@ class Company:
             shutil.rmtree(server.place, ignore_errors=True)
 
 
-_HEADER = b"sale_id,sold_at,country,region,city,salesman_id,salesman_name,amount,currency"
+_HEADER = b"sale_id,sold_at,country,region,city,salesman_id,salesman_name,amount,currency\n"
 
 
 def _broken(number: int) -> list[bytes]:
-    return [b"broken-%d-%d,no row" % (number, line) for line in range(5)]
+    """Records with their line ends, as letters keep them."""
+    return [b"broken-%d-%d,no row\n" % (number, line) for line in range(5)]
 
 
 @contextmanager

@@ -169,6 +169,6 @@ def ends_well(made: Company, round_: str) -> float:
     """The books agree; the seconds that the last start took."""
     restart, balance = made.finish()
     note(round=round_, lost=balance.lost, doubled=balance.doubled)
-    assert (balance.lost, balance.doubled) == (0, 0)
+    assert (balance.lost, balance.doubled) == (0, 0), balance.differences
     assert made.differences() == {}
     return restart
