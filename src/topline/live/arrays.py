@@ -50,10 +50,14 @@ def ranges(starts: Ints, lengths: Ints) -> Ints:
 
 
 def grown(array: Array, used: int, needed: int) -> Array:
-    """`array` with room for `needed` lines, half as large again so that appending is linear; the first `used` are kept."""
+    """`array` with room for `needed` lines; the first `used` are kept.
+
+    Room is taken for twice as many more: the system gives memory where it is first written to, so that what is not used costs
+    nothing, and each line is copied half a time on the average.
+    """
     if needed <= len(array):
         return array
-    larger = np.empty((max(needed, len(array) + len(array) // 2, 16), *array.shape[1:]), array.dtype)
+    larger = np.empty((max(needed, 3 * len(array), 16), *array.shape[1:]), array.dtype)
     larger[:used] = array[:used]
     return larger
 

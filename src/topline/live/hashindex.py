@@ -41,7 +41,7 @@ class HashIndex:
         """Make room for so many more rows."""
         needed = self._count + more
         if 4 * needed > 3 * len(self.slots):
-            entries, self.slots = self.slots, np.zeros(needed + needed // 2 + _SMALLEST, np.uint64)
+            entries, self.slots = self.slots, np.zeros(2 * needed + _SMALLEST, np.uint64)
             kernels.reindex(self.slots, entries)
 
     def note(self, more: int) -> None:

@@ -86,23 +86,24 @@ class Lookup:
         }
 
     def _computed(self, unknown: Mapping[int, Ints], columns: Columns) -> dict[int, list[Ints]]:
-        """Few values are always asked in the same question: to plan another takes longer than to compute too much."""
-        if not unknown:
-            return {}
-        longest = max(map(len, unknown.values()))
-        all_ = {place: unknown.get(place, columns[place][:1]) for place in self._sources} if longest <= _FEW else unknown
+        """Few values are always asked in the same question: to plan another takes longer than to compute too much. Of many,
+        each column is asked alone, so that none is computed more often than it has values."""
+        if max(map(len, unknown.values()), default=0) > _FEW:
+            return {place: self._asked({place: values})[place] for place, values in unknown.items()}
+        answers = self._asked({place: unknown.get(place, columns[place][:1]) for place in self._sources}) if unknown else {}
+        return {place: answers[place] for place in unknown}
+
+    def _asked(self, values: Mapping[int, Ints]) -> dict[int, list[Ints]]:
+        """In one question."""
+        longest = max(map(len, values.values()))
         asked = {
-            place: decode_column(_stretched(values, longest), self._columns[place].type, self._interner)
-            for place, values in all_.items()
+            place: decode_column(_stretched(those, longest), self._columns[place].type, self._interner)
+            for place, those in values.items()
         }
-        answer = iter(self._question(tuple(all_)).ask(list(asked.values()), longest).columns)
-        answers = {place: [next(answer) for _ in self._sources[place].results] for place in all_}
+        answers = iter(self._question(tuple(values)).ask(list(asked.values()), longest).columns)
         return {
-            place: [
-                self._encoded(one, result, values, asked[place])
-                for one, result in zip(answers[place], self._sources[place].results, strict=True)
-            ]
-            for place, values in unknown.items()
+            place: [self._encoded(next(answers), result, those, asked[place]) for result in self._sources[place].results]
+            for place, those in values.items()
         }
 
     def _encoded(self, answer: pa.ChunkedArray, result: Column, values: Ints, asked: pa.Array) -> Ints:

@@ -74,12 +74,20 @@ class SortedIndex:
             return
         rows = np.empty((len(weights), self._words.shape[1]), np.int32)
         row_kernels.put(rows, self._layout, np.arange(len(weights)), matrix([groups, *columns, weights], len(weights)))
-        turn = kernels.sort(rows, self._layout, self._sorts, *self._interner.texts)
+        turn = self._sorted(rows)
         if len(self._order):
             self._merge(rows, turn)
         else:
             self._reset()
             self._load(rows, turn)
+
+    def _sorted(self, rows: Words) -> Ints:
+        """The permutation that sorts rows."""
+        arguments = (rows, self._layout, self._sorts, *self._interner.texts)
+        leads = kernels.leads(*arguments)
+        turn = kernels.order(leads)
+        kernels.settle(turn, leads, *arguments)
+        return turn
 
     def _merge(self, rows: Words, turn: Ints) -> None:
         texts = self._interner.texts

@@ -19,8 +19,7 @@ from topline.live.delta import Delta
 from topline.live.hashindex import HashIndex
 from topline.live.interner import Interner
 from topline.live.kernels import groups as group_kernels
-from topline.live.kernels import ordered
-from topline.live.kernels.shapes import DESCENDING, PAGE_BITS, TEXT
+from topline.live.kernels.shapes import PAGE_BITS
 from topline.live.keyedside import KeyedSide
 from topline.live.rowstore import RowStore, layout_of, narrow
 from topline.live.sortedindex import Sort, SortedIndex
@@ -49,14 +48,30 @@ def test_text_comes_back_and_a_string_has_one_code(one: list[str | None], other:
     assert codes.get(None, NULL) == NULL
 
 
-@given(st.lists(st.text(max_size=20), min_size=2))
+@given(st.lists(st.one_of(st.text(max_size=20), st.text("\0ab\x7f\x80", max_size=6)), min_size=1))
 def test_text_sorts_by_its_bytes(words: list[str]) -> None:
     interner = Interner()
     codes = interner.intern(pa.array(words, pa.string()))
-    rows = codes[:, None].astype(np.int32)
-    for sign in (0, DESCENDING):
-        order = ordered.sort(rows, layout_of([True]), ints([TEXT | sign]), *interner.texts)
-        assert [words[place] for place in order] == sorted(words, key=str.encode, reverse=bool(sign))
+    for descending in (False, True):
+        index = SortedIndex([Sort(Type.TEXT, descending)], interner)
+        index.update(np.zeros(len(words), np.int64), codes[None], np.ones(len(words), np.int64))
+        found = interner.text(index.first(ints([0]), len(words))[1][0]).to_pylist()
+        assert found == sorted(set(words), key=str.encode, reverse=descending)
+
+
+numbers = st.one_of(st.integers(-9, 9), st.integers(-(2**63) + 1, 2**63 - 1), st.sampled_from([NULL, 1 - 2**63, 2**63 - 1]))
+
+
+@given(st.lists(st.tuples(st.integers(0, 2**31 - 1) | st.integers(0, 1), numbers), min_size=1), st.booleans(), st.booleans())
+def test_numbers_far_apart_and_close_together_sort(rows: list[tuple[int, int]], descending: bool, nulls_first: bool) -> None:
+    index = SortedIndex([Sort(Type.BIGINT, descending, nulls_first)], Interner())
+    groups, values = (ints([row[place] for row in rows]) for place in range(2))
+    index.update(groups, values[None], np.ones(len(rows), np.int64))
+    asked = sorted(set(groups.tolist()))
+    which, found = index.first(ints(asked), len(rows))
+    edge = -(2**64) if nulls_first else 2**64
+    keyed = {(group, edge if value == NULL else (-value if descending else value), value) for group, value in rows}
+    assert [(asked[g], v) for g, v in zip(which, found[0], strict=True)] == [(g, v) for g, _, v in sorted(keyed)]
 
 
 @pytest.mark.parametrize("strings", [2**PAGE_BITS - 1, 2**PAGE_BITS, 2**PAGE_BITS + 1])

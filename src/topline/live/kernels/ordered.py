@@ -12,11 +12,18 @@ import numpy as np
 
 from topline.live.kernels.compiler import helper, kernel
 from topline.live.kernels.rows import value, write
-from topline.live.kernels.shapes import BLOCK, DESCENDING, NULL, NULLS_FIRST, TEXT, Bytes, Ints, Starts, Words
+from topline.live.kernels.shapes import BLOCK, DESCENDING, LOW, NULL, NULLS_FIRST, TEXT, Bytes, Hashes, Ints, Starts, Words
 from topline.live.kernels.text import compare as compare_text
+from topline.live.kernels.text import first_bytes
 
 MOST_WEIGHT = np.int64(2**31 - 1)
 _TEXTS = "uint8[::1], int64[::1], uint32[::1]"
+_ONE = np.uint64(1)
+_SHOWN = np.uint64(33)  # bits of a lead that follow the group's
+_DIGIT_BITS = 11
+_DIGITS, _DIGIT = 2**_DIGIT_BITS, np.uint64(2**_DIGIT_BITS - 1)
+_LARGEST = np.int64(2**63 - 1)
+_LAST_SHOWN = np.uint64(2**33 - 1)
 
 
 @helper
@@ -44,30 +51,99 @@ def _compare(
     return 0
 
 
-@kernel(f"int64[::1](int32[:,::1], int64[:,::1], int64[::1], {_TEXTS})")
-def sort(words: Words, layout: Ints, sorts: Ints, arena: Bytes, pages: Ints, starts: Starts) -> Ints:
-    """The permutation that sorts rows; equal ones keep their order (merge sort from below: n log n comparisons)."""
-    count = len(words)
-    order, other = np.arange(count), np.empty(count, np.int64)
+@helper
+def _shown(number: int, low: int, shift: int, sort: int, arena: Bytes, pages: Ints, starts: Starts) -> int:
+    """What 33 bits show of a value, as it is ordered: upper bits of its distance from the lowest, or first bytes of text."""
+    if number == NULL:
+        return np.uint64(0) if sort & NULLS_FIRST else _LAST_SHOWN
+    distance = (np.uint64(number) - np.uint64(low)) >> np.uint64(shift)
+    shown = first_bytes(arena, pages, starts, number) if sort & TEXT else distance
+    return _ONE + (LOW - shown if sort & DESCENDING else shown)
+
+
+@kernel(f"uint64[::1](int32[:,::1], int64[:,::1], int64[::1], {_TEXTS})")
+def leads(words: Words, layout: Ints, sorts: Ints, arena: Bytes, pages: Ints, starts: Starts) -> Hashes:
+    """A number of each row that sorts as they do, but that rows may share: the group, and what 33 bits show of what follows."""
+    found = np.empty(len(words), np.uint64)
+    for row in range(len(words)):
+        found[row] = np.uint64(value(words, row, layout[0])) << _SHOWN
+    if len(sorts) == 1:
+        return found
+    low, high = _LARGEST, NULL
+    for row in range(len(words)):
+        number = value(words, row, layout[1])
+        if number != NULL:
+            low, high = min(low, number), max(high, number)
+    shift = 0
+    while low < high and (np.uint64(high) - np.uint64(low)) >> np.uint64(shift) > LOW:
+        shift += 1
+    for row in range(len(words)):
+        found[row] |= _shown(value(words, row, layout[1]), low, shift, sorts[1], arena, pages, starts)
+    return found
+
+
+@kernel("int64[::1](uint64[::1])")
+def order(leads: Hashes) -> Ints:
+    """The permutation that sorts numbers: radix sort, from the last digit to the first, digits that all share left out."""
+    turn, other, counts = np.arange(len(leads)), np.empty(len(leads), np.int64), np.empty(_DIGITS, np.int64)
+    differing = np.uint64(0)
+    for row in range(1, len(leads)):
+        differing |= leads[row] ^ leads[0]
+    for shift in range(0, 64, _DIGIT_BITS):
+        if not (differing >> np.uint64(shift)) & _DIGIT:
+            continue
+        counts[:] = 0
+        for row in range(len(leads)):
+            counts[(leads[row] >> np.uint64(shift)) & _DIGIT] += 1
+        place = 0
+        for digit in range(_DIGITS):
+            place, counts[digit] = place + counts[digit], place
+        for at in range(len(leads)):
+            digit = (leads[turn[at]] >> np.uint64(shift)) & _DIGIT
+            other[counts[digit]] = turn[at]
+            counts[digit] += 1
+        turn, other = other, turn
+    return turn
+
+
+@helper
+def _sort_run(
+    turn: Ints, other: Ints, begin: int, limit: int, words: Words, layout: Ints, sorts: Ints,
+    arena: Bytes, pages: Ints, starts: Starts,
+) -> None:  # fmt: skip
+    """Sort the rows turn[begin:limit] (merge sort from below: n log n comparisons). `other`: room as for `turn`."""
     width = 1
-    while width < count:
-        for start in range(0, count, 2 * width):
-            middle, end = min(start + width, count), min(start + 2 * width, count)
+    while width < limit - begin:
+        for start in range(begin, limit, 2 * width):
+            middle, end = min(start + width, limit), min(start + 2 * width, limit)
             left, right = start, middle
             for target in range(start, end):
                 from_left = right == end or (
-                    left < middle
-                    and _compare(words, order[left], words, order[right], layout, sorts, arena, pages, starts) <= 0
+                    left < middle and _compare(words, turn[left], words, turn[right], layout, sorts, arena, pages, starts) <= 0
                 )
                 if from_left:
-                    other[target] = order[left]
+                    other[target] = turn[left]
                     left += 1
                 else:
-                    other[target] = order[right]
+                    other[target] = turn[right]
                     right += 1
-        order, other = other, order
+        for at in range(begin, limit):
+            turn[at] = other[at]
         width *= 2
-    return order
+
+
+@kernel(f"void(int64[::1], uint64[::1], int32[:,::1], int64[:,::1], int64[::1], {_TEXTS})")
+def settle(
+    turn: Ints, leads: Hashes, words: Words, layout: Ints, sorts: Ints, arena: Bytes, pages: Ints, starts: Starts
+) -> None:
+    """Finish a permutation that sorts rows by their leads: those that share one are compared."""
+    other = np.empty(len(turn), np.int64)
+    begin = 0
+    for end in range(1, len(turn) + 1):
+        if end == len(turn) or leads[turn[end]] != leads[turn[begin]]:
+            if end - begin > 1:
+                _sort_run(turn, other, begin, end, words, layout, sorts, arena, pages, starts)
+            begin = end
 
 
 @helper

@@ -12,6 +12,7 @@ the other from a place that the tag gives; it is never full. All cost O(rows han
 import numpy as np
 
 from topline.live.kernels.compiler import helper, kernel
+from topline.live.kernels.memory import AHEAD, prefetch
 from topline.live.kernels.shapes import HALF, LOW, LOWER, NULL, VACANT, Hashes, Ints, Words
 
 NARROW_NULL = np.int64(np.iinfo(np.int32).min)
@@ -57,7 +58,7 @@ def hash_rows(columns: Ints) -> Hashes:
 
 
 @helper
-def _home(tag: int, size: int) -> int:
+def home_of(tag: int, size: int) -> int:
     """A tag's first place in a table of `size` slots, which need not be a power of two (Lemire, 2019: multiply, shift)."""
     return np.int64((tag * np.uint64(size)) >> HALF)
 
@@ -70,13 +71,26 @@ def _same(keys: Ints, query: int, words: Words, row: int, layout: Ints) -> bool:
     return True
 
 
+@helper
+def _look_ahead(hashes: Hashes, query: int, slots: Hashes, words: Words) -> None:
+    """Ask for where the keys after this one will be looked for: first the slot, then the row."""
+    if query + 2 * AHEAD < len(hashes):
+        prefetch(slots, home_of(hashes[query + 2 * AHEAD] >> HALF, len(slots)))
+    if query + AHEAD < len(hashes):
+        tag = hashes[query + AHEAD] >> HALF
+        entry = slots[home_of(tag, len(slots))]
+        if entry >> HALF == tag and entry != VACANT:
+            prefetch(words, (np.int64(entry & LOW) - 1) * words.shape[1])
+
+
 @kernel("int64[::1](int64[:,::1], uint64[::1], uint64[::1], int32[:,::1], int64[:,::1])")
 def find(keys: Ints, hashes: Hashes, slots: Hashes, words: Words, layout: Ints) -> Ints:
     """The row of each key, or -1."""
     found = np.full(len(hashes), np.int64(-1))
     for query in range(len(hashes)):
+        _look_ahead(hashes, query, slots, words)
         tag = hashes[query] >> HALF
-        place = _home(tag, len(slots))
+        place = home_of(tag, len(slots))
         while slots[place] != VACANT:
             if slots[place] >> HALF == tag:
                 row = np.int64(slots[place] & LOW) - 1
@@ -94,7 +108,7 @@ def index(slots: Hashes, hashes: Hashes, rows: Ints) -> None:
     """Put in rows that are not there yet, each once."""
     for number in range(len(rows)):
         tag = hashes[number] >> HALF
-        place = _home(tag, len(slots))
+        place = home_of(tag, len(slots))
         while slots[place] != VACANT:
             place += 1
             if place == len(slots):
@@ -107,7 +121,7 @@ def reindex(slots: Hashes, entries: Hashes) -> None:
     """Put the entries of another table into this one, which is empty."""
     for number in range(len(entries)):
         if entries[number] != VACANT:
-            place = _home(entries[number] >> HALF, len(slots))
+            place = home_of(entries[number] >> HALF, len(slots))
             while slots[place] != VACANT:
                 place += 1
                 if place == len(slots):
@@ -125,7 +139,7 @@ def _close(slots: Hashes, hole: int) -> None:
             place = 0
         if slots[place] == VACANT:
             break
-        home = _home(slots[place] >> HALF, len(slots))
+        home = home_of(slots[place] >> HALF, len(slots))
         stays = (hole < home and home <= place) if hole <= place else (hole < home or home <= place)
         if not stays:
             slots[hole] = slots[place]
@@ -139,7 +153,7 @@ def unindex(slots: Hashes, hashes: Hashes, rows: Ints) -> None:
     for number in range(len(rows)):
         tag = hashes[number] >> HALF
         entry = (tag << HALF) | np.uint64(rows[number] + 1)
-        place = _home(tag, len(slots))
+        place = home_of(tag, len(slots))
         while slots[place] != entry:
             place += 1
             if place == len(slots):

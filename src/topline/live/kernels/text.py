@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from topline.live.kernels.compiler import helper, kernel
+from topline.live.kernels.memory import AHEAD, prefetch, word_at
+from topline.live.kernels.rows import home_of
 from topline.live.kernels.shapes import HALF, LOW, NULL, PAGE_BITS, VACANT, Bytes, Hashes, Ints, Starts
 
 _FULL = np.int64(2**32)
@@ -24,20 +26,11 @@ def begin(pages: Ints, starts: Starts, code: int) -> int:
 
 
 @helper
-def _word(data: Bytes, at: int) -> int:
-    """Eight bytes as a number, the first one lowest, wherever they lie."""
-    word = np.uint64(0)
-    for place in range(8):
-        word |= np.uint64(data[at + place]) << np.uint64(8 * place)
-    return word
-
-
-@helper
 def _hash(data: Bytes, start: int, end: int) -> int:
     mixed = _SALT ^ np.uint64(end - start)
     at = start
     while at + 8 <= end:
-        mixed = (mixed ^ _word(data, at)) * _MIX
+        mixed = (mixed ^ word_at(data, at)) * _MIX
         mixed ^= mixed >> HALF
         at += 8
     rest = np.uint64(0)
@@ -53,7 +46,7 @@ def _hash(data: Bytes, start: int, end: int) -> int:
 def _equal(one: Bytes, start: int, other: Bytes, begin_: int, length: int) -> bool:
     at = 0
     while at + 8 <= length:
-        if _word(one, start + at) != _word(other, begin_ + at):
+        if word_at(one, start + at) != word_at(other, begin_ + at):
             return False
         at += 8
     while at < length:
@@ -72,13 +65,40 @@ def compare(arena: Bytes, pages: Ints, starts: Starts, left: int, right: int) ->
     one_length, other_length = begin(pages, starts, left + 1) - one, begin(pages, starts, right + 1) - other
     shorter = min(one_length, other_length)
     at = 0
-    while at + 8 <= shorter and _word(arena, one + at) == _word(arena, other + at):
+    while at + 8 <= shorter and word_at(arena, one + at) == word_at(arena, other + at):
         at += 8
     while at < shorter:
         if arena[one + at] != arena[other + at]:
             return -1 if arena[one + at] < arena[other + at] else 1
         at += 1
     return -1 if one_length < other_length else (1 if one_length > other_length else 0)
+
+
+@helper
+def _look_ahead(tags: Hashes, number: int, arena: Bytes, pages: Ints, starts: Starts, slots: Hashes) -> None:
+    """Ask for where the strings after this one will be looked for: first the slot, then the beginning, then the bytes."""
+    if number + 3 * AHEAD < len(tags):
+        prefetch(slots, home_of(tags[number + 3 * AHEAD], len(slots)))
+    if number + 2 * AHEAD < len(tags):
+        entry = slots[home_of(tags[number + 2 * AHEAD], len(slots))]
+        if entry >> HALF == tags[number + 2 * AHEAD] and entry != VACANT:
+            prefetch(starts, np.int64(entry & LOW) - 1)
+    if number + AHEAD < len(tags):
+        entry = slots[home_of(tags[number + AHEAD], len(slots))]
+        if entry >> HALF == tags[number + AHEAD] and entry != VACANT:
+            prefetch(arena, begin(pages, starts, np.int64(entry & LOW) - 1))
+
+
+@helper
+def first_bytes(arena: Bytes, pages: Ints, starts: Starts, code: int) -> int:
+    """The first four bytes as a number, the first one highest; 0 for those that are not there."""
+    at, end = begin(pages, starts, code), begin(pages, starts, code + 1)
+    number = np.uint64(0)
+    for place in range(4):
+        number <<= np.uint64(8)
+        if at + place < end:
+            number |= np.uint64(arena[at + place])
+    return number
 
 
 @kernel(
@@ -93,10 +113,13 @@ def intern(
     There is room for all of them in arena, pages, starts and slots. Gives the new count, or -1 where a page of strings would
     take more than 4 GiB.
     """
+    tags = np.empty(len(codes), np.uint64)
     for number in range(len(codes)):
-        start, end = offsets[number], offsets[number + 1]
-        tag = _hash(data, start, end) >> HALF
-        place = np.int64((tag * np.uint64(len(slots))) >> HALF)
+        tags[number] = _hash(data, offsets[number], offsets[number + 1]) >> HALF
+    for number in range(len(codes)):
+        _look_ahead(tags, number, arena, pages, starts, slots)
+        start, end, tag = offsets[number], offsets[number + 1], tags[number]
+        place = home_of(tag, len(slots))
         code = np.int64(-1)
         while slots[place] != VACANT:
             if slots[place] >> HALF == tag:
