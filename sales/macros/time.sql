@@ -45,7 +45,10 @@ coalesce({{ try_date(text) }}, {{ business_date(to_instant(text, zone)) }})
 {{ return(adapter.dispatch('microseconds')(text)) }}
 {%- endmacro %}
 
-{% macro default__microseconds(text) -%} regexp_replace({{ text }}, '([.][0-9]{6})[0-9]+', '\1') {%- endmacro %}
+{# Only a text of more than 26 characters has more than six digits of a second; the search costs more than to count. #}
+{% macro default__microseconds(text) -%}
+case when length({{ text }}) > 26 then regexp_replace({{ text }}, '([.][0-9]{6})[0-9]+', '\1') else {{ text }} end
+{%- endmacro %}
 {# Spark wants seconds before an offset. #}
 {% macro spark__microseconds(text) -%}
 regexp_replace(regexp_replace({{ text }}, '^(.{16})([Z+-])', '$1:00$2'), '([.][0-9]{6})[0-9]+', '$1')

@@ -67,9 +67,18 @@ def trim(expression: str, types: Mapping[str, Type]) -> Trim | None:
     name = names.pop() if len(names) == 1 else None
     if name is None or types[name] is not Type.TEXT:
         return None
-    nonempty = f"NULLIF(TRIM(CAST({quoted(name)} AS TEXT)), '')"
+    nonempty = _nonempty(name)
     forms = {nonempty: None, f"COALESCE({nonempty}, '')": None, f"{nonempty} IS NULL": 0, f"NOT {nonempty} IS NULL": 1}
     return Trim(name, forms[expression]) if expression in forms else None
+
+
+def untrimmed(expression: str, name: str) -> str:
+    """The same over values of a text column that have nothing to trim and are not empty: the macro nonempty leaves them."""
+    return expression.replace(_nonempty(name), quoted(name))
+
+
+def _nonempty(name: str) -> str:
+    return f"NULLIF(TRIM(CAST({quoted(name)} AS TEXT)), '')"
 
 
 class Comparison(NamedTuple):

@@ -9,7 +9,9 @@ import pyarrow.compute as pc
 
 from topline.live.arrays import Columns, Ints, group_rows, matrix
 from topline.live.codec import decode_column, encode_column
+from topline.live.expressions import untrimmed
 from topline.live.interner import Interner
+from topline.live.kernels import text as kernels
 from topline.live.question import Question
 from topline.live.rowstore import RowStore, narrow
 from topline.schema import Column, Type
@@ -34,6 +36,16 @@ class _Source:
         self.results.append(result)
         self.memory = self._blank()
         return len(self.texts) - 1
+
+    @property
+    def trims(self) -> bool:
+        """Whether anything is cheaper to compute of text that has nothing to trim."""
+        return self.column.type is Type.TEXT and self.expressions(bare=True) != self.expressions(bare=False)
+
+    def expressions(self, *, bare: bool) -> list[tuple[str, Column]]:
+        """Each with the column that it gives; `bare`: for text that has nothing to trim and is not empty."""
+        texts = [untrimmed(text, self.column.name) for text in self.texts] if bare else self.texts
+        return list(zip(texts, self.results, strict=True))
 
     def _blank(self) -> RowStore:
         return RowStore(narrow([self.column.type, *(result.type for result in self.results)]), 1)
@@ -70,7 +82,7 @@ class Lookup:
         self._interner = interner
         self._connection = connection
         self._sources: dict[int, _Source] = {}
-        self._questions: dict[tuple[int, ...], Question] = {}
+        self._questions: dict[tuple[tuple[int, ...], bool], Question] = {}
 
     def add(self, text: str, place: int, result: Column) -> tuple[int, int]:
         """An expression over the column at `place`; where its values will stand in what `values` gives."""
@@ -89,18 +101,31 @@ class Lookup:
         """Few values are always asked in the same question: to plan another takes longer than to compute too much. Of many,
         each column is asked alone, so that none is computed more often than it has values."""
         if max(map(len, unknown.values()), default=0) > _FEW:
-            return {place: self._asked({place: values})[place] for place, values in unknown.items()}
+            return {place: self._many(place, values) for place, values in unknown.items()}
         answers = self._asked({place: unknown.get(place, columns[place][:1]) for place in self._sources}) if unknown else {}
         return {place: answers[place] for place in unknown}
 
-    def _asked(self, values: Mapping[int, Ints]) -> dict[int, list[Ints]]:
-        """In one question."""
+    def _many(self, place: int, values: Ints) -> list[Ints]:
+        """Of a column alone. To trim takes DuckDB a good part of the time, and most text has nothing to trim."""
+        source = self._sources[place]
+        if not source.trims:
+            return self._asked({place: values})[place]
+        results = [np.empty(len(values), np.int64) for _ in source.results]
+        bare = kernels.visible(values, *self._interner.texts)
+        for chosen, is_bare in ((np.flatnonzero(bare), True), (np.flatnonzero(~bare), False)):
+            if len(chosen):
+                for result, answer in zip(results, self._asked({place: values[chosen]}, bare=is_bare)[place], strict=True):
+                    result[chosen] = answer
+        return results
+
+    def _asked(self, values: Mapping[int, Ints], *, bare: bool = False) -> dict[int, list[Ints]]:
+        """In one question. `bare`: none of the values has anything to trim, or is empty."""
         longest = max(map(len, values.values()))
         asked = {
             place: decode_column(_stretched(those, longest), self._columns[place].type, self._interner)
             for place, those in values.items()
         }
-        answers = iter(self._question(tuple(values)).ask(list(asked.values()), longest).columns)
+        answers = iter(self._question(tuple(values), bare=bare).ask(list(asked.values()), longest).columns)
         return {
             place: [self._encoded(next(answers), result, those, asked[place]) for result in self._sources[place].results]
             for place, those in values.items()
@@ -118,14 +143,12 @@ class Lookup:
             codes[others] = encode_column(answer.take(pa.array(others)), result, self._interner)
         return codes
 
-    def _question(self, places: tuple[int, ...]) -> Question:
-        if places not in self._questions:
-            pairs = [
-                pair for place in places for pair in zip(self._sources[place].texts, self._sources[place].results, strict=True)
-            ]
+    def _question(self, places: tuple[int, ...], *, bare: bool) -> Question:
+        if (places, bare) not in self._questions:
+            pairs = [pair for place in places for pair in self._sources[place].expressions(bare=bare)]
             expressions = [f"CAST({text} AS {result.type})" for text, result in pairs]
-            self._questions[places] = Question(self._connection, expressions, [self._columns[place] for place in places])
-        return self._questions[places]
+            self._questions[places, bare] = Question(self._connection, expressions, [self._columns[place] for place in places])
+        return self._questions[places, bare]
 
 
 def _stretched(values: Ints, length: int) -> Ints:

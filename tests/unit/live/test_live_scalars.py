@@ -24,6 +24,7 @@ SINCE = "CAST('1970-01-02' AS DATE)"
 EXPRESSIONS = [
     (AVERAGE, Type.DECIMAL),
     *((text, Type.TEXT) for text in (NONEMPTY, f"COALESCE({NONEMPTY}, '')")),
+    *((f"{function}({NONEMPTY})", type_) for function, type_ in (("LENGTH", Type.BIGINT), ("UPPER", Type.TEXT))),
     *((text, Type.BOOLEAN) for text in (f"{NONEMPTY} IS NULL", f"NOT {NONEMPTY} IS NULL")),
     *((f'"total" {sign} -1', Type.BOOLEAN) for sign in ("=", "<>", "<", "<=", ">", ">=")),
     *((text, Type.BOOLEAN) for text in ('"n" > 3', '"n" BETWEEN 1 AND 5')),
@@ -63,6 +64,16 @@ def both() -> Both:
 @settings(deadline=None)
 @given(rows)
 def test_what_needs_no_query_is_what_a_query_gives(both: Both, batch: list[tuple[object, ...]]) -> None:
+    assert_equal(both, batch)
+
+
+def test_many_values_at_once_are_what_a_query_gives(both: Both) -> None:
+    edges = ("", " ", "\t", "\u00a0", "\x7f", "é")
+    texts = [f"{before}{number}{behind}" for number in range(20) for before in edges for behind in edges]
+    assert_equal(both, [(text, 1, None, None) for text in [None, "", " ", *texts]])
+
+
+def assert_equal(both: Both, batch: list[tuple[object, ...]]) -> None:
     arrays = [pa.array([row[place] for row in batch], column.type.arrow) for place, column in enumerate(COLUMNS)]
     table = pa.table(arrays, names=[column.name for column in COLUMNS])
     values = both.scalars.values(encode(table, COLUMNS, both.interner), len(batch))
