@@ -15,6 +15,7 @@ from topline.changes import DeadLetter, Position
 from topline.errors import StateError
 from topline.faults import VARIABLE
 from topline.log import Log, LogEntry, LogReader
+from topline.log.compaction import FAN
 
 ROOT = Path(__file__).parents[2]
 
@@ -125,9 +126,10 @@ def test_a_kill_leaves_whole_epochs_and_no_strange_files(tmp_path: Path, place: 
             range(1, epoch + 1), f"city {epoch}"
         )
         assert len(list((tmp_path / "segments").iterdir())) == (1 if log.floor else 0)
-        log.append(entry(epoch + 1))
+        rows = [order(n) for n in range(1, FAN**3)]  # enough of them to take in every segment
+        log.append(LogEntry(changes=[changes(ORDERS, rows)]))
         log.compact(through=log.epoch)
-        assert len(table_of(log, ORDERS.name)) == epoch + 1
+        assert len(table_of(log, ORDERS.name)) == len(rows)
         assert len(list((tmp_path / "segments").iterdir())) == 1
 
 

@@ -1,17 +1,18 @@
 """Compaction: old batches become Parquet segments, and segments merge by size, beside a running engine.
 
-A new segment takes in older ones while what it has so far reaches MERGE_SHARE of the next, so a row is rewritten a number of
-times that grows with the logarithm of the table's size.
+Level L holds segments of FAN^L rows and more. A new segment takes in older ones that are of a lower level, and FAN - 1 of its
+own: so there are fewer than FAN of a level, and whenever a row is rewritten, it rises.
 """
 
 import sqlite3
 import threading
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
 
 from topline.durable import sync
 from topline.errors import TransientError
@@ -19,15 +20,16 @@ from topline.faults import point
 from topline.log import pins
 from topline.log.books import CHECKPOINT, Books
 from topline.log.codec import encode_schema
-from topline.log.contents import Contents, Relations, Segment, load_records, load_segments
+from topline.log.contents import Contents, Segment, load_records, load_segments
 from topline.log.database import SEGMENTS, Database
 from topline.log.letters import oldest_open
 from topline.log.reader import connect
+from topline.log.segment import rows_of, write
 from topline.schema import TableSchema
 
 STEP_ROWS = 2_000_000  # changes folded at once, so that memory stays bounded in a long backlog
-STEP_BYTES = 32 << 20  # the same as they lie in the log; decoded they are some ten times larger
-MERGE_SHARE = 0.75  # below 1: a step that is somewhat smaller than the last merges with it all the same
+STEP_BYTES = 64 << 20  # the same as they lie in the log; decoded they are some ten times larger
+FAN = 4  # more: fewer rewrites, and more segments to read
 _PRUNE_BYTES, _PRUNE_ROWS = 4_000_000, 5_000
 
 
@@ -118,9 +120,9 @@ class Compactor:
         try:
             written = [self._write(table, step) for table in self._tables(step)]
             sync(self._folder / SEGMENTS)
-        except duckdb.InterruptException:
-            return False
-        except (duckdb.Error, OSError) as error:
+        except (duckdb.Error, pa.ArrowException, OSError) as error:
+            if self._stopping:  # an interrupted DuckDB comes as one of several errors out of Arrow's stream
+                return False
             raise TransientError(
                 f"cannot fold the log into {self._folder / SEGMENTS}: {error}. Nothing is lost, the log only grows; make room "
                 "on that disk, and it is tried again"
@@ -152,18 +154,18 @@ class Compactor:
             pending = connection.execute(counts, (schema.name, step.after, step.to)).fetchone()[0]
         merged = _merged(segments, pending)
         whole = len(merged) == len(segments)
-        where = f"NOT _deleted OR _epoch > {step.purge}" if whole else "true"
+        purge = step.purge if whole else -1
         file = f"{uuid.uuid4().hex}.parquet"
-        rows = self._copy(schema, Contents(schema.name, merged, records), where, self._folder / SEGMENTS / file)
+        rows = self._make(schema, Contents(schema.name, merged, records), purge, self._folder / SEGMENTS / file)
         return _Written(schema, file, rows, records[-1].seq, merged)
 
-    def _copy(self, schema: TableSchema, contents: Contents, where: str, path: Path) -> int:
+    def _make(self, schema: TableSchema, contents: Contents, purge: int, path: Path) -> int:
+        """Write the contents' last changes, but deletes up to epoch `purge`. Returns their number."""
         connection = self._connection = connect(self._folder)
         try:
             connection.execute("SET threads = 1")  # the other cores are for folding and publishing
-            sql = Relations(connection, schema, contents).rows(where)
-            target = str(path).replace("'", "''")
-            done = connection.execute(f"COPY ({sql}) TO '{target}' (FORMAT parquet, COMPRESSION lz4_raw)").fetchall()
+            rows = rows_of(connection, schema, contents, purge)
+            count = write(path, replace(rows, tables=self._until_stopped(rows.tables)), schema.key)
             sync(path)
             point("compact:segment")
         except BaseException:
@@ -172,7 +174,13 @@ class Compactor:
         finally:
             self._connection = None
             connection.close()
-        return int(done[0][0])
+        return count
+
+    def _until_stopped(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+        for table in tables:
+            if self._stopping:
+                raise InterruptedError
+            yield table
 
     def _name(self, connection: sqlite3.Connection, step: _Step, written: Sequence[_Written]) -> None:
         last_pin = connection.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'pins'").fetchone()[0]
@@ -224,7 +232,23 @@ def _stretch(commits: Sequence[tuple[int, int, int, int]]) -> tuple[int, int]:
 def _merged(segments: Sequence[Segment], pending: int) -> tuple[Segment, ...]:
     """The segments, oldest first, that a new one of `pending` changes takes in: always the newest ones."""
     total, first = pending, len(segments)
-    while first and total >= MERGE_SHARE * segments[first - 1].rows:
-        first -= 1
-        total += segments[first].rows
+    while first:
+        level = _level(total)
+        alike = segments[max(first - FAN + 1, 0) : first]
+        if _level(segments[first - 1].rows) < level:
+            first -= 1
+            total += segments[first].rows
+        elif len(alike) == FAN - 1 and all(_level(one.rows) == level for one in alike):
+            first -= len(alike)
+            total += sum(one.rows for one in alike)
+        else:
+            break
     return tuple(segments[first:])
+
+
+def _level(rows: int) -> int:
+    """The largest L with FAN^L <= rows."""
+    level = 0
+    while rows >= FAN ** (level + 1):
+        level += 1
+    return level

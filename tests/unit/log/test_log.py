@@ -13,6 +13,7 @@ from tests.unit.log.histories import ORDERS, PROJECT, SALES, SCHEMAS, changes, o
 from topline.changes import DELETE, UPSERT, DeadLetter, Position, Sweep, TableChanges
 from topline.errors import StateError, UsageError
 from topline.log import CHECKPOINT, HeldChange, LetterState, Log, LogEntry, LogReader
+from topline.log.compaction import FAN
 from topline.schema import Column, TableSchema, Type
 
 
@@ -340,8 +341,8 @@ def test_a_pin_that_is_taken_while_a_fold_is_written_stops_it(log: Log, tmp_path
 
 
 def test_a_segment_that_a_pin_still_reads_outlives_its_merge(log: Log, tmp_path: Path) -> None:
-    for number in range(2):
-        log.append(LogEntry(changes=[changes(ORDERS, [order(number)])]))
+    log.append(LogEntry(changes=[changes(ORDERS, [order(0)])]))
+    log.append(LogEntry(changes=[changes(ORDERS, [order(n) for n in range(FAN)])]))
     log.compact(through=1)
     with log.pin(2):
         log.compact(through=2)
