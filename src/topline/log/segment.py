@@ -1,4 +1,4 @@
-"""How a segment's rows are made and written: by Arrow, with half of the CPU that DuckDB takes to read, join and `COPY` them.
+"""How a segment's rows are made and written: by Arrow: a merge takes less than half of the CPU that DuckDB takes for it.
 
 DuckDB only tells which rows of merged segments are outlived: it can spill to the disk, and reads no column but the key.
 """
