@@ -66,6 +66,7 @@ class Database:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA wal_autocheckpoint = 4000")
+        connection.execute("PRAGMA secure_delete = FAST")  # some builds wipe each page of a folded batch, and log the wiping
         connection.execute("PRAGMA journal_size_limit = 67108864")
         return connection
 
