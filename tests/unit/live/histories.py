@@ -17,7 +17,8 @@ from topline.schema import TableSchema
 CITIES = ["Porto", " porto ", "Lisboa", "", "Zürich", "Aaaaaaaa-very-long-1", "Aaaaaaaa-very-long-2", None]
 MEN = ["s1", "s2", "salesman-with-a-long-id-1", "salesman-with-a-long-id-2", "é", None]
 
-DATES = [date(2026, 1, 1), date(2026, 1, 2), date(1969, 12, 31), None]
+DAY = date(2026, 1, 1)
+DATES = [DAY, date(2026, 1, 2), date(1969, 12, 31), None]
 
 ids = st.integers(1, 8)
 orders = st.tuples(
@@ -155,3 +156,11 @@ def upserts(table: str, *rows: tuple[object, ...], partition: str = "one", hi: i
 
 def deletes(table: str, *rows: tuple[object, ...], partition: str = "one", hi: int = 1) -> TableChanges:
     return changes(table, [(DELETE, row) for row in rows], partition, hi)
+
+
+def order(number: int, amount: str, city: str = "Porto") -> tuple[object, ...]:
+    return (number, DAY, city, "s1", Decimal(amount), None, None)
+
+
+def item(number: int, quantity: int) -> tuple[object, ...]:
+    return (number, 1, "pens", quantity)

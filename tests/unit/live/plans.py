@@ -113,7 +113,8 @@ def inputs(node: Node) -> tuple[Node, ...]:
 def _model(name: str, root: Node, key: tuple[str, ...], models: dict[str, Node]) -> ModelPlan:
     behind: list[Node] = []
     _visit(root, behind)
-    depends_on = tuple(other for other, node in models.items() if other != name and node in behind)
+    tables = tuple(node.table for node in behind if isinstance(node, Scan))
+    depends_on = (*tables, *(other for other, node in models.items() if other != name and node in behind))
     schema = TableSchema(name, root.columns, key)
     return ModelPlan(name, f"{name}.sql", "", root, schema, True, "", "", depends_on, ())
 
@@ -171,3 +172,13 @@ def everything() -> ProjectPlan:
         "leaders": ("day", "city"), "families": ("order_id",), "distinct": ("word",), "known": ("who",),
     }  # fmt: skip
     return plan(models, keys)
+
+
+def sums() -> ProjectPlan:
+    """Money by city, pieces by category, and `over`, which reads the money."""
+    orders, items = scan(ORDERS), scan(ITEMS)
+    money = aggregate(orders, ["city"], Measure("total", "sum", "amount"))
+    pieces = aggregate(items, ["category"], Measure("quantity", "sum", "quantity"))
+    over = aggregate(money, ["total"], Measure("cities", "count"))
+    models: dict[str, Node] = {"money": money, "pieces": pieces, "over": over}
+    return plan(models, {"money": ("city",), "pieces": ("category",), "over": ("total",)})

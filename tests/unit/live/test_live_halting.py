@@ -1,39 +1,19 @@
 """What a model cannot bear stops that model and those over it, with a message; the others go on."""
 
 from dataclasses import replace
-from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.unit.live.histories import changes, deletes, upserts
-from tests.unit.live.plans import ITEMS, ORDERS, aggregate, pick, plan, scan, select
+from tests.unit.live.histories import DAY, changes, deletes, item, order, upserts
+from tests.unit.live.plans import ITEMS, ORDERS, aggregate, pick, plan, scan, select, sums
 from topline.changes import UPSERT, Position, Sweep, TableChanges
 from topline.errors import SourceHalted, StateError
 from topline.live.dataflow import Dataflow
-from topline.models.plan import Measure, Node, ProjectPlan
+from topline.models.plan import Node, ProjectPlan
 from topline.schema import Type
-
-DAY = date(2026, 1, 1)
-
-
-def order(number: int, amount: str, city: str = "Porto") -> tuple[object, ...]:
-    return (number, DAY, city, "s1", Decimal(amount), None, None)
-
-
-def item(number: int, quantity: int) -> tuple[object, ...]:
-    return (number, 1, "pens", quantity)
-
-
-def sums() -> ProjectPlan:
-    orders, items = scan(ORDERS), scan(ITEMS)
-    money = aggregate(orders, ["city"], Measure("total", "sum", "amount"))
-    pieces = aggregate(items, ["category"], Measure("quantity", "sum", "quantity"))
-    over = aggregate(money, ["total"], Measure("cities", "count"))
-    models: dict[str, Node] = {"money": money, "pieces": pieces, "over": over}
-    return plan(models, {"money": ("city",), "pieces": ("category",), "over": ("total",)})
 
 
 def test_a_sum_beyond_decimal_halts_its_model_and_those_over_it() -> None:
