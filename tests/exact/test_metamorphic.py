@@ -68,6 +68,11 @@ def test_as_it_came(story: Story) -> None:
     fed(story, story.feeds)
 
 
+def test_with_branches_of_the_graph_side_by_side(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("topline.live.dataflow.MANY", 0)
+    fed(story, story.feeds)
+
+
 def test_merged_into_one(story: Story) -> None:
     fed(story, [[batch for feed in story.feeds for batch in feed]])
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -18,6 +19,7 @@ from topline.live.delta import Delta, merge
 from topline.live.interner import Interner
 from topline.live.join import JoinOperator
 from topline.live.operator import Operator, UnionOperator, places
+from topline.live.parallel import run_all
 from topline.live.pruning import inputs, physical
 from topline.live.published import Published, PublishedGroups
 from topline.live.question import connect
@@ -25,6 +27,9 @@ from topline.live.select import SelectOperator
 from topline.live.tables import Run, Table
 from topline.live.topn import TopNOperator
 from topline.models.plan import Aggregate, Join, ModelPlan, Node, ProjectPlan, Scan, Select, TopN, Union
+
+MANY = 10_000  # changes; a hand-over to another thread costs some 0.1 ms
+_WORKERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,8 @@ class Dataflow:
         self._nodes, self._roots = physical(plan)
         self._operators = [_operator(node, self._interner, self._connection) for node in self._nodes]
         self._number = {node: number for number, node in enumerate(self._nodes)}
+        self._graph = {number: [self._number[source] for source in inputs(node)] for number, node in enumerate(self._nodes)}
+        self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="fold")  # begins threads where they are needed
         self._published = {name: self._publication(model) for name, model in plan.models.items() if model.published}
         self._halted: dict[str, str] = {}
         self._dead: set[Node] = set()
@@ -143,19 +150,31 @@ class Dataflow:
 
     def _fold(self, changes: dict[str, Delta]) -> dict[Node, Delta]:
         deltas: dict[Node, Delta] = {}
-        for node, operator in zip(self._nodes, self._operators, strict=True):
-            if node in self._dead or any(source in self._dead for source in inputs(node)):
-                self._dead.add(node)
-                continue
-            if isinstance(node, Scan):
-                deltas[node] = self._scanned(node, changes)
-                continue
-            sources = [deltas[source] for source in inputs(node)]
-            try:
-                deltas[node] = operator.step(sources) if any(map(len, sources)) else Delta.empty(len(node.columns))
-            except ModelHalted as error:
-                self._kill(node, str(error))
+
+        def work(number: int) -> None:
+            self._step(number, changes, deltas)
+
+        if sum(map(len, changes.values())) < MANY:
+            for number in self._graph:
+                work(number)
+        else:
+            run_all(self._graph, work, self._workers)
         return deltas
+
+    def _step(self, number: int, changes: dict[str, Delta], deltas: dict[Node, Delta]) -> None:
+        """Take a node's delta from those of its inputs. Nodes that do not wait for each other may do so at once."""
+        node = self._nodes[number]
+        if node in self._dead or any(source in self._dead for source in inputs(node)):
+            self._dead.add(node)
+            return
+        if isinstance(node, Scan):
+            deltas[node] = self._scanned(node, changes)
+            return
+        sources = [deltas[source] for source in inputs(node)]
+        try:
+            deltas[node] = self._operators[number].step(sources) if any(map(len, sources)) else Delta.empty(len(node.columns))
+        except ModelHalted as error:
+            self._kill(node, str(error))
 
     def _scanned(self, node: Scan, changes: dict[str, Delta]) -> Delta:
         if node.table not in changes:
@@ -261,6 +280,7 @@ class Dataflow:
         return parts | {f"model {name}": model for name, model in self._published.items()}
 
     def close(self) -> None:
+        self._workers.shutdown()
         self._connection.close()
 
 

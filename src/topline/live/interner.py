@@ -1,5 +1,7 @@
 """Text as int64 codes: every distinct string is kept once, exactly, and can be compared by its UTF-8 bytes."""
 
+from threading import Lock
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -17,7 +19,8 @@ _MOST = 2**31 - 1  # strings: a code takes 32 bits with its sign
 class Interner:
     """Strings lie end to end in an arena; a code is the string's number. About 30 bytes a short string.
 
-    Codes are given in order of arrival and mean nothing; NULL is no code (arrays.NULL stays NULL).
+    Codes are given in order of arrival and mean nothing; NULL is no code (arrays.NULL stays NULL). Threads may intern, and read
+    what was interned, at once: what is there never changes, and arrays that were outgrown still hold it.
     """
 
     def __init__(self) -> None:
@@ -26,6 +29,7 @@ class Interner:
         self._starts: npt.NDArray[np.uint32] = np.zeros(1, np.uint32)
         self._count = 0
         self._index = HashIndex()
+        self._adding = Lock()
 
     def __len__(self) -> int:
         return self._count
@@ -65,8 +69,12 @@ class Interner:
 
     def _fill(self, codes: Ints, text: pa.Array, add: bool) -> None:
         data, offsets = _bytes(text)
+        with self._adding:
+            self._look_up(codes, data, offsets, add)
+
+    def _look_up(self, codes: Ints, data: Bytes, offsets: Ints, add: bool) -> None:
         if add:
-            self._reserve(len(text), int(offsets[-1] - offsets[0]))
+            self._reserve(len(codes), int(offsets[-1] - offsets[0]))
         count = kernels.intern(
             data, offsets, self._count, add, self._arena, self._pages, self._starts, self._index.slots, codes
         )

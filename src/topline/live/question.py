@@ -3,6 +3,7 @@
 import itertools
 import warnings
 from collections.abc import Sequence
+from threading import Lock
 from typing import Any
 
 import duckdb
@@ -13,6 +14,7 @@ from topline.schema import Column
 
 _COUNTED = "__row"  # a column for expressions without columns
 _numbers = itertools.count()
+_one_at_a_time = Lock()  # a connection has one result; nodes that fold at once share it
 warnings.filterwarnings("ignore", message="Arrow output on a DB-API result")  # the copy is what a prepared plan costs
 
 
@@ -42,15 +44,17 @@ class Question:
         fields = [(column.name, column.type.arrow) for column in columns]
         self._schema = pa.schema(fields or [(_COUNTED, pa.null())])
         self._feed = _Feed(self._schema)
-        connection.register(f"{self._name}_rows", self._feed)
         named = ", ".join(f"{text} AS c{place}" for place, text in enumerate(expressions))
-        connection.execute(f"PREPARE {self._name} AS SELECT {named} FROM {self._name}_rows")
+        with _one_at_a_time:
+            connection.register(f"{self._name}_rows", self._feed)
+            connection.execute(f"PREPARE {self._name} AS SELECT {named} FROM {self._name}_rows")
 
     def ask(self, columns: Sequence[pa.Array], count: int) -> pa.Table:
         """DuckDB's own errors (an overflow, a cast that fails) halt the models behind."""
         self._feed.rows = pa.Table.from_arrays(list(columns) or [pa.nulls(count)], schema=self._schema)
         try:
-            answer: pa.Table = self._connection.execute(f"EXECUTE {self._name}").to_arrow_table()
+            with _one_at_a_time:
+                answer: pa.Table = self._connection.execute(f"EXECUTE {self._name}").to_arrow_table()
         except duckdb.Error as error:
             raise ModelHalted(f"{error}; correct the value at the source or the model's expression") from error
         finally:
