@@ -27,7 +27,7 @@ from bench.meter import run as measured
 from bench.project import flat_folder
 from topline.live.dataflow import Dataflow
 
-SIZES = {"small": (50_000, 50_000, 2), "full": (1_000_000, 1_000_000, 3)}
+SIZES = {"small": (50_000, 50_000, 2), "full": (500_000, 500_000, 3)}
 """Sales of the first load, events, and how often each engine folds them."""
 ROOT = Path(__file__).parents[1]
 _ARROW = f"pyarrow=={pa.__version__}"
