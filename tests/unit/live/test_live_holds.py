@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.live.histories import item, order, upserts
 from tests.unit.live.plans import ITEMS, ORDERS, TABLES, sums
-from topline.changes import Position, SchemaChange, Sweep
+from topline.changes import Position, SchemaChange, Sweep, TableChanges
 from topline.live.holds import Holds, downstream, fits, unbearable
 from topline.log import Log
 from topline.schema import Column, TableSchema, Type
@@ -51,7 +51,10 @@ def test_models_go_on_with_more_columns_and_not_with_fewer_or_others(found: Tabl
 
 
 def test_kept_rows_fit_where_their_columns_are_those_declared() -> None:
-    parts = [upserts("shop.orders", order(1, "10")), Sweep("shop.orders", None, None, Position(2, 0))]
+    parts: list[TableChanges | Sweep] = [
+        upserts("shop.orders", order(1, "10")),
+        Sweep("shop.orders", None, None, Position(2, 0)),
+    ]
     assert fits(ORDERS, parts)
     assert fits(ORDERS, [])
     assert not fits(without(ORDERS, "city"), parts)

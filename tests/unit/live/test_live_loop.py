@@ -157,6 +157,15 @@ def test_a_tenth_of_a_batch_that_waits_is_a_backlog(rig: Rigs) -> None:
     assert (one.log.epoch, len(one.results.epochs)) == (3, 2), "what waits no more is published at once"
 
 
+def test_less_than_a_tenth_that_waits_is_none(rig: Rigs) -> None:
+    one = backlog(rig, interval=4.0)
+    for number in (1, 3):
+        one.give(rows(100 * number, 28), rows(100 * number + 100, 2), rows(100 * number + 150, 2))
+        one.engine.turn(0.0)
+        one.engine.turn(0.0)
+    assert len(one.results.epochs) == 4
+
+
 def test_in_a_backlog_it_waits_for_the_interval(rig: Rigs) -> None:
     one = backlog(rig, interval=4.0)
     one.give(*[rows(100 * n, 30) for n in range(1, 8)])
@@ -450,7 +459,7 @@ def test_a_transaction_larger_than_a_batch_is_seen_with_its_last_part(rig: Rigs)
         seen.append((number, logged_orders(one), one.log.resume("shop")[0]))
         return number
 
-    one.log.append = watched  # type: ignore[method-assign, assignment]
+    one.log.append = watched  # type: ignore[method-assign]
     one.give(*[part_of(n) for n in range(1, 5)], part_of(5, last=True))
     assert one.engine.turn(0.0) is False
     while one.readers.queued():
