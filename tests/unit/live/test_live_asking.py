@@ -49,8 +49,12 @@ class Asked(Commands):
 def asked(monkeypatch: pytest.MonkeyPatch, ok: bool = True, after: int = 3) -> tuple[Asked, Clock]:
     clock, inbox = Clock(), Asked(Answer(ok, "said"), after)
     monkeypatch.setattr(asking, "time", clock)
-    given: list[tuple[str, str]] = []
-    monkeypatch.setattr(asking, "Commands", lambda *where: [given.append(where), inbox][1])
+
+    def at(dsn: str, schema: str) -> Asked:
+        assert (dsn, schema) == ("postgresql://nobody@localhost:1/none", "s")
+        return inbox
+
+    monkeypatch.setattr(asking, "Commands", at)
     return inbox, clock
 
 

@@ -59,7 +59,7 @@ def test_a_table_that_is_read_anew_is_held_no_more_and_its_source_is_opened_agai
     answer = commands(one).carry_out(RESYNC, {"target": "shop.orders"})
     assert answer == "shop.orders is read anew: `topline status` shows how far it is"
     assert (source.asked_anew, one.engine.holds.tables, one.log.holds()) == (["orders"], {}, {})
-    again = until(lambda: len(source.resumes) > 1 and source.resumes[-1])
+    again = until(lambda: source.resumes[1:])[-1]
     assert (again.memory, again.positions) == ({"anew": b"1"}, {"one": Position(3, 1 << 20)})
 
 
@@ -147,7 +147,12 @@ def test_a_letter_that_still_cannot_be_read_stays(rig: Rigs) -> None:
 def test_the_source_is_given_the_letter_as_it_came(rig: Rigs, monkeypatch: pytest.MonkeyPatch) -> None:
     one = letters(rig)
     given: list[DeadLetter] = []
-    monkeypatch.setattr(one.sources["shop"], "reread", lambda letter: [given.append(letter), letter][1])
+
+    def reread(letter: DeadLetter) -> DeadLetter:
+        given.append(letter)
+        return letter
+
+    monkeypatch.setattr(one.sources["shop"], "reread", reread)
     commands(one).carry_out(REPLAY, {"letters": [1]})
     assert given == [DeadLetter("shop.orders", "one", Position(5, 3), b"1;?", "unreadable", "line 3")]
 

@@ -1,6 +1,7 @@
 """An expression over tests is asked once for each combination of their outcomes, and then looked up."""
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -35,7 +36,7 @@ def switch(text: str = VALUE, type_: Type = Type.BIGINT, tests: int = 3) -> Swit
     return Switch(text, tests, Column("x", type_), Interner(), connect())
 
 
-def columns(rows: list[tuple[int, ...]]) -> list["np.ndarray[tuple[int], np.dtype[np.int64]]"]:
+def columns(rows: Sequence[tuple[int, ...]]) -> list["np.ndarray[tuple[int], np.dtype[np.int64]]"]:
     return [np.array(column, np.int64) for column in zip(*rows, strict=True)]
 
 

@@ -12,14 +12,14 @@ from topline.live.unit_tests import Outcome, run_unit_tests
 from topline.models import UnitTest
 from topline.models.plan import ProjectPlan
 
+Rows = Sequence[Mapping[str, object]]
 SUMS = "select day, sum(number) as total, count(*) as many from $t group by day"
-GIVEN = [
+GIVEN: Rows = [
     {"id": "a", "day": "2024-03-01", "number": 1},
     {"id": "b", "day": "2024-03-01", "number": 4},
     {"id": "c", "day": "2024-03-02", "number": None},
 ]
 WAYS = ["in one batch", "row by row", "shuffled", "redelivered"]
-Rows = Sequence[Mapping[str, object]]
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +66,9 @@ def test_nothing_expected_is_compared_with_all_columns(sums: ProjectPlan) -> Non
 
 
 def test_yaml_booleans_are_the_columns_type(sums: ProjectPlan) -> None:
-    given = [{"id": "a", "ok": True}, {"id": "b", "ok": False}, {"id": "c"}]
+    given: Rows = [{"id": "a", "ok": True}, {"id": "b", "ok": False}, {"id": "c"}]
     assert all(outcome.passed for outcome in outcomes(sums, given, given, "flags"))
-    swapped = [{"id": "a", "ok": False}, {"id": "b", "ok": True}, {"id": "c"}]
+    swapped: Rows = [{"id": "a", "ok": False}, {"id": "b", "ok": True}, {"id": "c"}]
     assert not any(outcome.passed for outcome in outcomes(sums, swapped, given, "flags"))
 
 

@@ -16,9 +16,9 @@ from topline.errors import UsageError
 from topline.live.why import Contribution, explain_key, locate, trace
 from topline.log import LetterState, Log, LogEntry
 from topline.models.plan import Measure, Order, ProjectPlan
-from topline.schema import Type
+from topline.schema import TableSchema, Type
 
-ROWS = {
+ROWS: dict[TableSchema, list[tuple[object, ...]]] = {
     ORDERS: [
         order(1, "10", "A"),
         order(2, "20", "A"),
