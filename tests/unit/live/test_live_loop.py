@@ -9,7 +9,7 @@ import pytest
 from tests.polling import until
 from tests.unit.live.engines import NOON, Rig, Rigs, Told, batch
 from tests.unit.live.histories import item, order, upserts
-from tests.unit.live.plans import ORDERS, pick, plan, scan, sums
+from tests.unit.live.plans import ITEMS, ORDERS, pick, plan, scan, sums
 from topline.changes import DeadLetter, Part, Position, SchemaChange, SourceBatch
 from topline.errors import ModelHalted, TransientError
 from topline.log import HeldChange
@@ -311,6 +311,16 @@ def test_a_source_whose_row_no_table_can_take_halts_and_the_others_go_on(rig: Ri
         pass
     one.take(batch(money(2, hi=2), hi=2))
     assert logged_orders(one) == [1, 2], "what was refused is admitted once the source sends it right"
+
+
+def test_a_source_is_not_blamed_for_the_rows_of_another_one(rig: Rigs) -> None:
+    tables = {**sums().tables, "branches.items": replace(ITEMS, name="branches.items")}
+    one = rig(replace(sums(), tables=tables), Told("shop"), Told("branches"))
+    one.give(batch(upserts("shop.salesmen", ("Ana", None, None))))
+    one.give(batch(replace(upserts("shop.items", item(1, 5)), table="branches.items")), source="branches")
+    one.engine.turn(0.0)
+    until(lambda: one.readers.states["shop"].status == "halted")
+    assert (one.readers.states["branches"].error, one.log.epoch) == ("", 1)
 
 
 def test_a_batch_that_is_refused_holds_nothing_that_it_told(rig: Rigs) -> None:
