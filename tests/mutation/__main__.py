@@ -18,18 +18,19 @@ from tests.mutation.session import Mutant, choose, results
 
 ROOT = Path(__file__).parents[2]
 TOOL = "cosmic-ray==8.7.0"
-FOLD = ("tests/unit/live", "tests/exact")  # the dataflow: no server is needed
-# What turns around the dataflow, the quickest first. Tests with a real server take longer for one mutant than all of these.
+
+
+def _unit(*names: str) -> tuple[str, ...]:
+    return tuple(f"tests/unit/live/test_live_{name}.py" for name in names)
+
+
+# The dataflow, then what turns around it, the quickest first. A test with a real server takes longer than all of these.
+FOLD = (*_unit("structures", "scalars", "halting", "parallel", "cost", "dataflow"), "tests/exact")
 LOOP = (
     "tests/unit/test_admission.py",
-    *(
-        f"tests/unit/live/test_live_{name}.py"
-        for name in (
-            "marks", "holds", "switch", "asking", "publication", "checkpoint", "check", "status", "unit_tests", "why", "audit",
-            "start", "attendant", "commands", "loop",
-        )
-    ),
-)  # fmt: skip
+    *_unit("marks", "holds", "switch", "asking", "publication", "checkpoint", "check", "status", "unit_tests", "why", "audit"),
+    *_unit("start", "attendant", "commands", "loop"),
+)
 # Modules of `live` that turn the loop around the dataflow; all others are the dataflow.
 AROUND = {"admission", "asking", "attendant", "audit", "check", "checkpoint", "commands", "holds", "loop", "marks"}
 AROUND |= {"publication", "start", "status", "switch", "unit_tests", "why"}

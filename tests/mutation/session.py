@@ -50,7 +50,8 @@ def results(session: Path) -> list[Mutant]:
 
 
 def _passed_over(path: Path) -> set[tuple[int, int]]:
-    """Positions (line, column) within annotations, and within what is raised."""
+    """Positions (line, column) within annotations, decorators of classes (whether they have slots, are frozen), and what is
+    raised."""
     tree = ast.parse(path.read_text())
     spans = [node for outer in ast.walk(tree) for node in _outside(outer) if isinstance(node, ast.expr)]
     positions: set[tuple[int, int]] = set()
@@ -65,6 +66,8 @@ def _outside(node: ast.AST) -> list[ast.AST | None]:
     if isinstance(node, ast.FunctionDef):
         arguments = [*node.args.args, *node.args.kwonlyargs, *node.args.posonlyargs]
         return [node.returns, *(argument.annotation for argument in arguments)]
+    if isinstance(node, ast.ClassDef):
+        return [*node.decorator_list]
     if isinstance(node, ast.AnnAssign):
         return [node.annotation]
     return [node.exc] if isinstance(node, ast.Raise) else []
