@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -85,12 +86,27 @@ class Shop:
 
 @pytest.fixture(scope="session")
 def debian() -> Iterator[DebianServer]:
+    with _debian() as server:
+        yield server
+
+
+@pytest.fixture
+def debian_alone() -> Iterator[DebianServer]:
+    """A server that a test may restart."""
+    with _debian() as server:
+        yield server
+
+
+@contextmanager
+def _debian() -> Iterator[DebianServer]:
     if not (BIN / "postgres").exists():
         skip_or_fail("Debian's postgresql-15")
     server = DebianServer()
     server.start()
-    yield server
-    server.stop()
+    try:
+        yield server
+    finally:
+        server.stop()
 
 
 VERSIONS = [pytest.param("postgres", id="18"), pytest.param("debian", id="15", marks=pytest.mark.system)]

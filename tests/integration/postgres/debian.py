@@ -53,10 +53,32 @@ class DebianServer:
         lines = [f"{name} = '{value}'" for name, value in settings.items()]
         with (self.data / "postgresql.conf").open("a") as file:
             file.write("\n".join(lines) + "\n")
+        self._launch()
+
+    def _launch(self) -> None:
         self.process = subprocess.Popen(
             [BIN / "postgres", "-D", self.data], stderr=subprocess.DEVNULL, cwd=self.folder, **self.account.popen
         )
         until(self._answers, timeout=30)
+
+    def restart(self) -> None:
+        """As an administrator does: settings of ALTER SYSTEM count from then on."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(30)
+        self._launch()
+
+    def fail_over(self) -> None:
+        """A standby of this server takes its place, address and all: on the same data, on another timeline."""
+        base = ["--host=127.0.0.1", f"--port={self.port}", "--username=postgres", "--no-password", "--checkpoint=fast"]
+        environment = {**os.environ, "PGPASSWORD": "secret"}
+        standby = self.folder / "standby"
+        self._run(BIN / "pg_basebackup", "-D", standby, "--write-recovery-conf", *base, env=environment)
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(30)
+        self.data = standby
+        self._launch()
+        with psycopg.connect(self._dsn("postgres"), autocommit=True) as connection:
+            connection.execute("SELECT pg_promote()")
 
     def dsn(self, prefix: str = "test") -> str:
         self._number += 1
@@ -83,8 +105,8 @@ class DebianServer:
             return False
         return True
 
-    def _run(self, *command: str | Path) -> None:
-        subprocess.run(command, check=True, capture_output=True, cwd=self.folder, **self.account.popen)
+    def _run(self, *command: str | Path, env: dict[str, str] | None = None) -> None:
+        subprocess.run(command, check=True, capture_output=True, cwd=self.folder, env=env, **self.account.popen)
 
 
 def skip_or_fail(what: str) -> None:
