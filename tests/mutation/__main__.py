@@ -29,7 +29,7 @@ FOLD = (*_unit("structures", "scalars", "halting", "parallel", "cost", "dataflow
 LOOP = (
     "tests/unit/test_admission.py",
     *_unit("marks", "holds", "switch", "asking", "publication", "checkpoint", "check", "status", "unit_tests", "why", "audit"),
-    *_unit("start", "attendant", "commands", "loop"),
+    *_unit("start", "attendant", "commands", "loop", "loop_parts"),
 )
 # Modules of `live` that turn the loop around the dataflow; all others are the dataflow.
 AROUND = {"admission", "asking", "attendant", "audit", "check", "checkpoint", "commands", "holds", "loop", "marks"}

@@ -130,3 +130,8 @@ def orders(shop: Shop) -> Shop:
     )
     shop.declare("orders", ORDERS, ("id",))
     return shop
+
+
+def two_tables(shop: Shop) -> None:
+    shop.run("CREATE TABLE items (id int PRIMARY KEY, n int)", "INSERT INTO items SELECT n, n FROM generate_series(1, 100) n")
+    shop.declare("items", {"id": Type.BIGINT, "n": Type.BIGINT}, ("id",))

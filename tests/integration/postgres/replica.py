@@ -116,3 +116,12 @@ def catch_up(source: Source, replica: Replica, most: int = 1000) -> None:
     """Open the source where the replica stands, follow it to its end, and leave it open."""
     source.open(replica.resume)
     follow(source, replica, source.reached_end, most)
+
+
+def ids(replica: Replica, table: str = "shop.orders") -> list[int]:
+    return [row[0] for row in replica.table(table)]
+
+
+def copied_tables(replica: Replica) -> list[str]:
+    parts = [part for batch in replica.batches if batch.copying for part in batch.parts]
+    return sorted({part.table for part in parts if isinstance(part, TableChanges)})

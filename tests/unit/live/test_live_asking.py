@@ -101,7 +101,7 @@ def test_the_answer_is_waited_for(project: Project, monkeypatch: pytest.MonkeyPa
 def test_what_the_engine_refuses_is_an_error(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     running(project)
     inbox, _ = asked(monkeypatch, ok=False)
-    with pytest.raises(WorkError, match="^said$"):
+    with pytest.raises(WorkError, match=r"^said$"):
         ask(project, "resync", {"target": "shop"})
     assert inbox.closed
 

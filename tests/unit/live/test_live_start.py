@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pyarrow as pa
 import pytest
@@ -269,7 +269,7 @@ def project(folder: Path) -> Project:
 
 
 @pytest.fixture
-def made(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Project, Results, list[Any]]]:
+def made(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> tuple[Project, Results, list[Any]]:
     """A project with one source, whose results are a list; and what the publisher was made with."""
     results, given = Results(clock), []
 
@@ -279,7 +279,7 @@ def made(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> Itera
 
     monkeypatch.setattr(start, "Publisher", publisher)
     monkeypatch.setattr(start, "build", lambda *_, **__: [Told("s")])
-    yield project(tmp_path / "small"), results, given
+    return project(tmp_path / "small"), results, given
 
 
 def test_an_engine_is_put_together_and_closed_in_the_reverse_order(made: tuple[Project, Results, list[Any]]) -> None:
@@ -329,7 +329,7 @@ def test_a_dsn_of_its_own_is_checked_and_has_its_secrets(tmp_path: Path, monkeyp
 class Server:
     """The embedded PostgreSQL, or a partner's service, that only notes what it is asked."""
 
-    did: list[str] = []
+    did: ClassVar[list[str]] = []
     wsdl = "http://partner"
 
     def __init__(self, *_: object) -> None:
