@@ -26,6 +26,8 @@ class Type(StrEnum):
         return _ARROW[self]
 
 
+RESERVED = ("_partition", "_hi", "_lo", "_epoch", "_time", "_deleted", "_ord")
+"""What the log calls its own columns beside a table's; no table has one of these, in upper or lower case."""
 MONEY_SCALE = 4
 MONEY_LIMIT = 10**18  # units of 10^-4: DECIMAL(18,4) holds less than this, either sign
 

@@ -1,6 +1,7 @@
 """Vector primitives on int64 columns that every part of the live engine's state is made of."""
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -18,6 +19,7 @@ Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
 
 NULL = int(shapes.NULL)
+_SPARE = 1 << 30
 EMPTY: Ints = np.empty(0, np.int64)
 
 
@@ -52,12 +54,13 @@ def ranges(starts: Ints, lengths: Ints) -> Ints:
 def grown(array: Array, used: int, needed: int) -> Array:
     """`array` with room for `needed` lines; the first `used` are kept.
 
-    Room is taken for twice as many more: the system gives memory where it is first written to, so that what is not used costs
-    nothing, and each line is copied half a time on the average.
+    Room is taken for twice as many more, up to a GiB, but for an eighth: the system gives memory where it is first written to,
+    so that what is not used costs nothing, but it refuses to promise more than there is.
     """
     if needed <= len(array):
         return array
-    larger = np.empty((max(needed, 3 * len(array), 16), *array.shape[1:]), array.dtype)
+    spare = min(2 * len(array), _SPARE // max(1, array.itemsize * prod(array.shape[1:])))
+    larger = np.empty((max(needed, len(array) + max(spare, len(array) // 8), 16), *array.shape[1:]), array.dtype)
     larger[:used] = array[:used]
     return larger
 

@@ -150,19 +150,27 @@ class Dataflow:
 
     def _fold(self, changes: dict[str, Delta]) -> dict[Node, Delta]:
         deltas: dict[Node, Delta] = {}
+        failed: dict[int, str] = {}
 
         def work(number: int) -> None:
-            self._step(number, changes, deltas)
+            try:
+                self._step(number, changes, deltas)
+            except ModelHalted as error:
+                self._dead.add(self._nodes[number])
+                failed[number] = str(error)
 
         if sum(map(len, changes.values())) < MANY:
             for number in self._graph:
                 work(number)
         else:
             run_all(self._graph, work, self._workers)
+        for number in sorted(failed):  # in the graph's order, whichever came first
+            self._kill(self._nodes[number], failed[number])
         return deltas
 
     def _step(self, number: int, changes: dict[str, Delta], deltas: dict[Node, Delta]) -> None:
-        """Take a node's delta from those of its inputs. Nodes that do not wait for each other may do so at once."""
+        """Take a node's delta from those of its inputs. Nodes that do not wait for each other may do so at once. ModelHalted
+        where its state is void."""
         node = self._nodes[number]
         if node in self._dead or any(source in self._dead for source in inputs(node)):
             self._dead.add(node)
@@ -171,10 +179,7 @@ class Dataflow:
             deltas[node] = self._scanned(node, changes)
             return
         sources = [deltas[source] for source in inputs(node)]
-        try:
-            deltas[node] = self._operators[number].step(sources) if any(map(len, sources)) else Delta.empty(len(node.columns))
-        except ModelHalted as error:
-            self._kill(node, str(error))
+        deltas[node] = self._operators[number].step(sources) if any(map(len, sources)) else Delta.empty(len(node.columns))
 
     def _scanned(self, node: Scan, changes: dict[str, Delta]) -> Delta:
         if node.table not in changes:

@@ -74,7 +74,15 @@ def trim(expression: str, types: Mapping[str, Type]) -> Trim | None:
 
 def untrimmed(expression: str, name: str) -> str:
     """The same over values of a text column that have nothing to trim and are not empty: the macro nonempty leaves them."""
-    return expression.replace(_nonempty(name), quoted(name))
+    nonempty = _nonempty(name)
+    if nonempty not in expression:
+        return expression
+
+    def bare(node: exp.Expr) -> exp.Expr:
+        is_nonempty = isinstance(node, exp.Nullif) and node.sql(dialect="duckdb") == nonempty
+        return exp.column(name, quoted=True) if is_nonempty else node
+
+    return str(parsed(expression).copy().transform(bare).sql(dialect="duckdb"))
 
 
 def _nonempty(name: str) -> str:

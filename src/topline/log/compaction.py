@@ -4,6 +4,7 @@ Level L holds segments of FAN^L rows and more. A new segment takes in older ones
 own: so there are fewer than FAN of a level, and whenever a row is rewritten, it rises.
 """
 
+import contextlib
 import sqlite3
 import threading
 import uuid
@@ -74,7 +75,8 @@ class Compactor:
         self._stopping = True
         connection = self._connection
         if connection is not None:
-            connection.interrupt()
+            with contextlib.suppress(duckdb.Error):  # it has just been closed
+                connection.interrupt()
         with self._running:
             pass
 
@@ -117,10 +119,15 @@ class Compactor:
         2. one transaction names them, retires what they replace, and raises the floor
         3. old files and batches are deleted later, when nobody reads them (`clean`)
         """
+        written: list[_Written] = []
         try:
-            written = [self._write(table, step) for table in self._tables(step)]
+            for table in self._tables(step):
+                written.append(self._write(table, step))
             sync(self._folder / SEGMENTS)
-        except (duckdb.Error, pa.ArrowException, OSError) as error:
+        except BaseException as error:
+            self._discard(written)  # on a full disk, what was begun must not stay
+            if not isinstance(error, duckdb.Error | pa.ArrowException | OSError):
+                raise
             if self._stopping:  # an interrupted DuckDB comes as one of several errors out of Arrow's stream
                 return False
             raise TransientError(
@@ -134,11 +141,14 @@ class Compactor:
                 self._name(connection, step, written)
                 point("compact:named")
         if pinned:
-            for one in written:
-                (self._folder / SEGMENTS / one.file).unlink(missing_ok=True)
+            self._discard(written)
             return False
         point("compact:after-commit")
         return True
+
+    def _discard(self, written: Sequence[_Written]) -> None:
+        for one in written:
+            (self._folder / SEGMENTS / one.file).unlink(missing_ok=True)
 
     def _tables(self, step: _Step) -> list[TableSchema]:
         with self._database.read() as connection:

@@ -146,8 +146,13 @@ def _column(name: str, kind: str, available: Mapping[str, str]) -> str:
 
 def _of_segment(segment: Segment) -> _Input:
     columns = {column.name: column.type.value for column in segment.schema.columns}
-    path = str(segment.path).replace("'", "''")
-    return _Input(f"read_parquet('{path}')", columns, f"{(segment.last_seq + 1 << ORDER_BITS) - 1}::BIGINT AS _ord")
+    return _Input(parquet(segment.path), columns, f"{(segment.last_seq + 1 << ORDER_BITS) - 1}::BIGINT AS _ord")
+
+
+def parquet(path: Path, more: str = "") -> str:
+    """The file as a relation. Folders on its way that are called `name=value` are no columns of it."""
+    name = str(path).replace("'", "''")
+    return f"read_parquet('{name}', hive_partitioning = false{more})"
 
 
 def _register(connection: duckdb.DuckDBPyConnection, contents: Contents) -> list[_Input]:

@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from topline.log.contents import CHUNK_ROWS, META, Contents, Record, Relations, Segment, decoded, quoted
+from topline.log.contents import CHUNK_ROWS, META, Contents, Record, Relations, Segment, decoded, parquet, quoted
 from topline.schema import TableSchema
 
 _SAMPLE = 16_384  # rows that show whether a column repeats its values
 _REPEATS = 2  # a dictionary is worth its making where each value of the sample comes this often
+_WIDE = 64 << 20  # bytes of a sample; texts that large are no dictionary's
 _FEW = 1_000  # rows that show nothing
 _ROW_BITS = 40
 _STEP = "~step"
@@ -138,8 +139,7 @@ def _last_of_each(
     """For each segment, then the step: whether no newer one has the row's key."""
     flags = [np.zeros(pq.read_metadata(segment.path).num_rows, np.bool_) for segment in segments]
     flags.append(np.zeros(pending, np.bool_))
-    paths = [str(segment.path).replace("'", "''") for segment in segments]
-    places = [*(f"read_parquet('{path}', file_row_number = true)" for path in paths), quoted(_STEP)]
+    places = [*(parquet(segment.path, ", file_row_number = true") for segment in segments), quoted(_STEP)]
     names = [f'"key {i}"' for i in range(len(schema.key))]
     key = ", ".join(f"{quoted(column)} AS {name}" for column, name in zip(schema.key, names, strict=True))
     rows = (f"SELECT {key}, {i << _ROW_BITS} + {_ROW} AS place FROM {one}" for i, one in enumerate(places))
@@ -171,7 +171,11 @@ def _repeating(table: pa.Table) -> list[str]:
     sample = table.slice(0, _SAMPLE)
     if len(sample) < _FEW:
         return list(table.column_names)
-    return [name for name in table.column_names if _REPEATS * _distinct(sample.column(name)) <= len(sample)]
+    return [name for name in table.column_names if _repeats(sample.column(name))]
+
+
+def _repeats(sample: pa.ChunkedArray) -> bool:
+    return sample.nbytes <= _WIDE and _REPEATS * _distinct(sample) <= len(sample)
 
 
 def _distinct(column: pa.ChunkedArray) -> int:

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import yaml
 from topline.errors import ModelError
 from topline.models.faults import ModelErrors, line_of_text
 from topline.models.prose import doc_blocks, prose
-from topline.schema import Column, TableSchema, Type
+from topline.schema import RESERVED, Column, TableSchema, Type
 
 _TYPES: dict[Type, str] = {
     # numeric and float columns travel as their exact decimal text; staging casts them once (try_decimal)
@@ -199,9 +199,23 @@ def _table(name: str, entry: Mapping[str, Any]) -> TableSchema:
         raise ModelError(f"table {name}: no columns are declared; list each as `- name:` with its `data_type:`")
     if not key:
         raise ModelError(f"table {name}: no key is declared; write `config: {{meta: {{key: [{columns[0].name}]}}}}`")
+    _require_own_names(name, columns)
     if strangers := [part for part in key if part not in {column.name for column in columns}]:
         raise ModelError(f"table {name}: the key names {', '.join(strangers)}, which is not among its columns")
     return TableSchema(name, columns, key)
+
+
+def _require_own_names(table: str, columns: Sequence[Column]) -> None:
+    """The log keeps columns of its own beside a table's, in DuckDB, which takes no notice of upper and lower case."""
+    seen: dict[str, str] = {}
+    for name in (column.name for column in columns):
+        if name.lower() in RESERVED:
+            raise ModelError(f"table {table}: a column cannot be called {name}; {', '.join(RESERVED)} are Topline's own names")
+        if name.lower() in seen:
+            raise ModelError(
+                f"table {table}: the columns {seen[name.lower()]} and {name} differ only in upper and lower case, or not at all"
+            )
+        seen[name.lower()] = name
 
 
 def _type(table: str, column: Mapping[str, Any]) -> Type:

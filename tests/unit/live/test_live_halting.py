@@ -16,6 +16,11 @@ from topline.models.plan import Node, ProjectPlan
 from topline.schema import Type
 
 
+@pytest.fixture(autouse=True, params=[10_000, 0], ids=["in turn", "side by side"])
+def _folded(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("topline.live.dataflow.MANY", request.param)
+
+
 def test_a_sum_beyond_decimal_halts_its_model_and_those_over_it() -> None:
     dataflow = Dataflow(sums())
     largest = "99999999999999.9999"

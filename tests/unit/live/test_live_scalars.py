@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topline.live.codec import decode_column, encode
+from topline.live.expressions import untrimmed
 from topline.live.interner import Interner
 from topline.live.question import Question, connect
 from topline.live.scalars import Scalars
@@ -65,6 +66,12 @@ def both() -> Both:
 @given(rows)
 def test_what_needs_no_query_is_what_a_query_gives(both: Both, batch: list[tuple[object, ...]]) -> None:
     assert_equal(both, batch)
+
+
+def test_what_only_looks_like_trimming_stays() -> None:
+    text = f"""CASE WHEN "word" = '{NONEMPTY.replace("'", "''")}' THEN {NONEMPTY} END"""
+    assert untrimmed(text, "word") == text.replace(f"THEN {NONEMPTY}", 'THEN "word"')
+    assert untrimmed(NONEMPTY, "other") == NONEMPTY
 
 
 def test_many_values_at_once_are_what_a_query_gives(both: Both) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from topline.errors import SourceHalted
 from topline.live.arrangement import Arrangement
-from topline.live.arrays import NULL, Columns, Ints, group_rows, matrix, take
+from topline.live.arrays import NULL, Columns, Ints, group_rows, grown, matrix, take
 from topline.live.codec import decode_column, encode_column
 from topline.live.delta import Delta
 from topline.live.hashindex import HashIndex
@@ -297,6 +297,16 @@ def test_a_sorted_index_is_a_sorted_list(descending: bool, nulls_first: bool, ty
             got = list(zip(which.tolist(), *(column.tolist() for column in found), strict=True))
             wanted = [sorted((rank[row[1]], row) for row in truth if row[0] == group)[:limit] for group in (3, 0, 77, 5)]
             assert got == [(number, row[1], row[2]) for number, rows in enumerate(wanted) for _, row in rows]
+
+
+def test_room_for_more_is_ample_but_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = np.arange(800).reshape(100, 8)
+    assert [len(grown(rows, 100, needed)) for needed in (100, 101, 1000)] == [100, 300, 1000]
+    monkeypatch.setattr("topline.live.arrays._SPARE", 64 * 20)
+    assert len(grown(rows, 100, 101)) == 120
+    monkeypatch.setattr("topline.live.arrays._SPARE", 0)
+    assert len(grown(rows, 100, 101)) == 112
+    assert (grown(rows, 100, 101)[:100] == rows).all()
 
 
 def test_a_row_that_was_never_there_cannot_go() -> None:

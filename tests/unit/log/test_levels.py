@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from unittest.mock import Mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.unit.log.histories import ORDERS, PROJECT, SALES, SCHEMAS, Row, Truth, apply, changes, order, table_of
 from topline.changes import DELETE, UPSERT, TableChanges
+from topline.errors import TransientError
 from topline.log import Log, LogEntry
 from topline.log.compaction import FAN, _level, _merged
 from topline.log.contents import Segment
@@ -94,6 +96,30 @@ def test_segments_of_an_older_declaration_are_merged_as_it_is_now(tmp_path: Path
         assert len(list((tmp_path / "segments").iterdir())) == 1
         found = pa.concat_tables(log.snapshot(ORDERS.name)).sort_by("id")
         assert found.column("note").to_pylist() == [None, *["new"] * len(rows)]
+
+
+def test_a_folder_that_is_called_like_a_column_with_a_value_is_none(tmp_path: Path) -> None:
+    """As hive lays partitions, which DuckDB looks for by itself."""
+    truth: Truth = {}
+    with Log.open(tmp_path / "city=Rome" / "_deleted=1", PROJECT) as log:
+        log.declare(SCHEMAS)
+        for epoch, part in enumerate([sales(range(9), "Bonn"), sales(range(5), "Oslo"), sales(range(3), "Graz")], start=1):
+            apply(truth, part)
+            log.append(LogEntry(changes=[part]))
+            log.compact(through=epoch)
+            assert table_of(log, SALES.name) == truth[SALES.name]
+
+
+def test_a_fold_that_fails_leaves_nothing_of_its_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "topline.log.compaction.sync", Mock(side_effect=[None, OSError(28, "No space left on device"), None, None])
+    )
+    with Log.open(tmp_path, PROJECT) as log:
+        log.declare(SCHEMAS)
+        log.append(LogEntry(changes=[changes(ORDERS, [order(1)]), sales([1], "Bonn")]))
+        with pytest.raises(TransientError, match="No space left on device"):
+            log.compact(through=1)
+        assert (log.floor, list((tmp_path / "segments").iterdir())) == (0, [])
 
 
 def test_a_fold_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:

@@ -176,6 +176,9 @@ def test_faults_of_the_notes(notes: str, message: str, tmp_path: Path) -> None:
         ("data_type: date", "data_type: interval", "column day has data_type 'interval'; allowed: "),
         ("key: [id]", "key: [nothing]", "the key names nothing"),
         ("config: {meta: {key: [id]}}", "description: x", "no key is declared"),
+        ("{name: day,", "{name: _Deleted,", "a column cannot be called _Deleted; _partition, "),
+        ("{name: day,", "{name: ID,", "the columns id and ID differ only in upper and lower case"),
+        ("{name: day,", "{name: id,", "the columns id and id differ only in upper and lower case, or not at all"),
     ],
 )
 def test_faults_of_the_sources(old: str, new: str, message: str, tmp_path: Path) -> None:

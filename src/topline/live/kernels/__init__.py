@@ -7,6 +7,8 @@ import sys
 from importlib.util import LazyLoader, find_spec, module_from_spec
 from threading import Lock
 
+from topline.errors import WorkError
+
 _MODULES = ("rows", "groups", "text", "ordered")
 _lock = Lock()
 
@@ -28,5 +30,11 @@ for _name in _MODULES:
 def load() -> None:
     """Load all of them; the first time on a machine they are compiled, for some ten seconds of CPU."""
     with _lock:
-        for name in _MODULES:
-            assert globals()[name].__doc__ is not None  # any look will do
+        try:
+            for name in _MODULES:
+                assert globals()[name].__doc__ is not None  # any look will do
+        except OSError as error:
+            raise WorkError(
+                f"cannot load the library that compiles the live engine's loops: {error}. "
+                "If Topline is whole, there is not enough memory for it: give the process more"
+            ) from error
