@@ -18,7 +18,7 @@ from topline.models.jinja import Renderer
 from topline.models.lineage import Lineages
 from topline.models.plan import ModelPlan, Node, ProjectPlan, Scan
 from topline.models.planner import Planner, parse
-from topline.models.project import DbtProject, ModelFile, read_project
+from topline.models.project import DbtProject, ModelFile, key_of, read_project
 from topline.models.typer import Typer
 from topline.schema import TableSchema
 
@@ -146,7 +146,11 @@ def _same_null_order(draft: Draft, place: Place) -> None:
 
 def _key(draft: Draft, root: Node, faults: list[ModelError]) -> tuple[str, ...] | None:
     """The declared key, else the derived one; () where an unpublished model has none; None after a fault."""
-    declared = tuple(draft.meta.get("key") or ())
+    try:
+        declared = key_of(f"model {draft.file.name}", draft.meta)
+    except ModelError as error:
+        faults.append(ModelError(str(error), path=draft.file.path, line=1))
+        return None
     names = {column.name for column in root.columns}
     if strangers := [part for part in declared if part not in names]:
         message = f"the declared key names {', '.join(strangers)}, which the model does not yield"

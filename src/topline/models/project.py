@@ -194,7 +194,7 @@ def _tables(
 
 def _table(name: str, entry: Mapping[str, Any]) -> TableSchema:
     columns = tuple(Column(c["name"], _type(name, c)) for c in entry.get("columns") or [])
-    key = tuple(_meta(entry).get("key") or ())
+    key = key_of(f"table {name}", _meta(entry))
     if not columns:
         raise ModelError(f"table {name}: no columns are declared; list each as `- name:` with its `data_type:`")
     if not key:
@@ -203,6 +203,14 @@ def _table(name: str, entry: Mapping[str, Any]) -> TableSchema:
     if strangers := [part for part in key if part not in {column.name for column in columns}]:
         raise ModelError(f"table {name}: the key names {', '.join(strangers)}, which is not among its columns")
     return TableSchema(name, columns, key)
+
+
+def key_of(what: str, meta: Mapping[str, Any]) -> tuple[str, ...]:
+    """The declared key, () where there is none. ModelError where it is no list of names."""
+    key = meta.get("key") or []
+    if not isinstance(key, list) or not all(isinstance(part, str) for part in key):
+        raise ModelError(f"{what}: the key is {key!r}; allowed is a list of columns: `config: {{meta: {{key: [a, b]}}}}`")
+    return tuple(key)
 
 
 def _require_own_names(table: str, columns: Sequence[Column]) -> None:

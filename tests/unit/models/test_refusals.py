@@ -157,6 +157,7 @@ def test_models_that_read_each_other(tmp_path: Path) -> None:
     ("notes", "message"),
     [
         ("models: [{name: m, config: {meta: {key: [nothing]}}}]", "the declared key names nothing"),
+        ("models: [{name: m, config: {meta: {key: [{id: x}]}}}]", "model m: the key is .*; allowed is a list of columns"),
         ("models:\n  - name: x\n", "described, but there is no x.sql"),
         ("models: [", "not valid YAML"),
         ("- a list", "a mapping is expected"),
@@ -175,6 +176,8 @@ def test_faults_of_the_notes(notes: str, message: str, tmp_path: Path) -> None:
     [
         ("data_type: date", "data_type: interval", "column day has data_type 'interval'; allowed: "),
         ("key: [id]", "key: [nothing]", "the key names nothing"),
+        ("key: [id]", "key: id", "table s.t: the key is 'id'; allowed is a list of columns"),
+        ("key: [id]", "key: [{id: 1}]", "table s.t: the key is [{'id': 1}]; allowed is a list of columns"),
         ("config: {meta: {key: [id]}}", "description: x", "no key is declared"),
         ("{name: day,", "{name: _Deleted,", "a column cannot be called _Deleted; _partition, "),
         ("{name: day,", "{name: ID,", "the columns id and ID differ only in upper and lower case"),
