@@ -108,7 +108,7 @@ def _lines_of_row(values: list[str | None], span: list[bytes]) -> int:
 def ndjson_file(data: bytes) -> None:
     """Each line that is not blank is a row or a letter; a letter is that line."""
     data = data if b"\n" in data or b"\r" not in data else data.replace(b"\r", b"\n")
-    data = data.removeprefix(b"\xef\xbb\xbf")
+    data = _unmarked(data)
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return  # another encoding
     found = read(data, "ndjson")
@@ -124,6 +124,13 @@ def ndjson_file(data: bytes) -> None:
             assert document["id"] == key, (document, key)
 
 
+def _unmarked(data: bytes) -> bytes:
+    """Without byte-order marks at its beginning, of which the reader takes one away: what it is given must not have any."""
+    while data.startswith(b"\xef\xbb\xbf"):
+        data = data[3:]
+    return data
+
+
 def _document(line: bytes) -> Any:
     try:
         return json.loads(line)
@@ -133,7 +140,7 @@ def _document(line: bytes) -> Any:
 
 def json_file(data: bytes) -> None:
     """Records are numbered without a gap; of a document that Python reads, each element is one."""
-    data = data.removeprefix(b"\xef\xbb\xbf")
+    data = _unmarked(data)
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         return
     found = read(data, "json")

@@ -110,7 +110,8 @@ def _counted_json(body: bytes) -> int | None:
 
 
 def _counted_soap(body: bytes) -> int | None:
-    """Sales in an answer, as a strict reader of XML sees it; None where it is no such answer."""
+    """Sales in an answer, as a strict reader of XML sees it; None where it is no such answer, or one of another namespace,
+    which is read all the same."""
     try:
         root = etree.fromstring(body, etree.XMLParser(resolve_entities=False))
     except (etree.XMLSyntaxError, ValueError):
@@ -119,7 +120,8 @@ def _counted_soap(body: bytes) -> int | None:
     found = [root]
     for name in path:
         found = [child for one in found for child in one if etree.QName(child).localname == name] if found else []
-    return sum(child.tag == f"{{{SALES}}}Sale" for one in found for child in one) if len(found) == 1 else None
+    sales = [etree.QName(child) for one in found for child in one if etree.QName(child).localname == "Sale"]
+    return len(sales) if len(found) == 1 and all(name.namespace == SALES for name in sales) else None
 
 
 def _uncounted(_body: bytes) -> int | None:
