@@ -54,6 +54,7 @@ def test_amid_a_first_load_and_then_all_of_it_is_there(project: TestProject) -> 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_amid_a_rebuild_it_ends_at_once_and_nothing_was_begun(project: TestProject, number: signal.Signals) -> None:
+    project.run("run", "--until-idle")  # all is there, whichever test came before
     change_model(project, str(number))
     before = epoch(project)
     process = project.start("run")

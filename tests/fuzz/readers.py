@@ -133,7 +133,7 @@ def _unmarked(data: bytes) -> bytes:
 
 def _document(line: bytes) -> Any:
     try:
-        return json.loads(line)
+        return json.loads(line.decode())  # bytes it would take for UTF-16 where there is a NUL
     except (ValueError, RecursionError):
         return None
 
