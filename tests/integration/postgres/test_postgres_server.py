@@ -245,8 +245,8 @@ def test_a_wal_level_that_was_lowered_is_named_with_what_to_set_and_all_is_copie
     shop = stocked(debian_alone, tmp_path)
     source, replica = shop.caught_up()
     source.close()
-    until(lambda: shop.value("SELECT count(*) = 0 FROM pg_replication_slots WHERE active"))
-    shop.run(f"SELECT pg_drop_replication_slot('{shop.slot}')", "ALTER SYSTEM SET wal_level = replica")
+    drop_slot(shop)
+    shop.run("ALTER SYSTEM SET wal_level = replica")
     debian_alone.restart()
     shop = again(shop)
     with pytest.raises(SourceNotReady, match="wal_level is replica: ALTER SYSTEM SET wal_level = logical; then restart"):
