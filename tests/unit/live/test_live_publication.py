@@ -345,25 +345,18 @@ def test_rows_come_from_the_state_that_it_follows(desk: Desk) -> None:
 # the end
 
 
-def test_at_the_end_what_has_just_begun_gets_five_seconds(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("passed", "grace"), [(2, 3.0), (100, 0.0)], ids=["just begun", "hangs"])
+def test_at_the_end_what_is_under_way_gets_five_seconds_in_all(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, passed: int, grace: float
+) -> None:
     waited: list[float] = []
     monkeypatch.setattr(publication, "wait", lambda _running, seconds: waited.append(seconds))
     desk.worker.waits = True
     desk.offer(1)
-    desk.clock.now += 2
+    desk.clock.now += passed
     desk.publication.close()
-    assert waited == [3.0]
+    assert waited == [grace]
     assert (desk.results.calls, desk.worker.down) == (["give up"], True)
-
-
-def test_at_the_end_a_server_that_hangs_is_not_waited_for(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    waited: list[float] = []
-    monkeypatch.setattr(publication, "wait", lambda _running, seconds: waited.append(seconds))
-    desk.worker.waits = True
-    desk.offer(1)
-    desk.clock.now += 100
-    desk.publication.close()
-    assert (waited, desk.results.calls) == ([0.0], ["give up"])
 
 
 def test_the_end_waits_for_nothing_where_nothing_is_under_way(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
