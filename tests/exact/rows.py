@@ -116,7 +116,8 @@ class Rows(Drawing):
         """Rows that nothing tells apart, each once with its number."""
         source = relation.read_as("t")
         by = ", ".join(e.sql for e in source.env.values())
-        outputs = {**source.env, "copies": Expr("count(*)", "count(*)", Type.BIGINT, False, relation.most)}
+        number = next(name for name in map("copies{}".format, ("", *range(2, 99))) if name not in source.env)
+        outputs = {**source.env, number: Expr("count(*)", "count(*)", Type.BIGINT, False, relation.most)}
         sql, lite = select(outputs, source, f" group by {by}")
         return Relation(
             "group",

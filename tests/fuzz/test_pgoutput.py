@@ -87,7 +87,7 @@ class Walk:
     """A count of its own: one message after the other, by the manual. ValueError where the bytes are not as it says."""
 
     def __init__(self) -> None:
-        self.keys: dict[int, list[int]] = {}  # relation -> where the key stands among its columns
+        self.keys: dict[int, list[int]] = {}  # relation -> where what it has of the key stands among its columns
         self.count = 0
 
     def message(self, data: bytes) -> None:
@@ -110,7 +110,8 @@ class Walk:
         target = TARGETS.get(name.decode()) if space == b"public" else None
         self.keys.pop(oid, None)
         if target is not None:
-            self.keys[oid] = [names.index(key) for key in target.schema.key]
+            place = {column: number for number, column in enumerate(names)}
+            self.keys[oid] = [place[key] for key in target.schema.key if key in place]
 
     def _row(self, oid: int, body: bytes) -> None:
         old, rest = self._tuple(body[1:]) if body[:1] in b"KO" else ([], body)
@@ -177,7 +178,7 @@ def check(messages: list[bytes]) -> None:
         count = decoded(transactions(messages))
     except (TransientError, SourceHalted):
         return
-    assert count == walked(messages)
+    assert count == walked(messages), [message[25:60] for message in messages]
 
 
 FAST = settings(

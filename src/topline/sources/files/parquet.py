@@ -38,6 +38,7 @@ class ParquetRows:
                 coerce_int96_timestamp_unit="us",
             )
             names = self._names(file.schema_arrow)
+            _require_counted(file.metadata)
             for batch in file.iter_batches(_rows_a_piece(file.metadata), columns=[*names.values()], use_threads=False):
                 yield self._parsed(batch, names)
         except (pa.ArrowException, OSError, ValueError) as error:
@@ -88,6 +89,15 @@ class ParquetRows:
         """A row has no bytes of its own in a Parquet file: its letter is a JSON object of its texts, by the file's names."""
         (row,) = rows.slice(place, 1).to_pylist()
         return json.dumps({self._shape.field_of(name): value for name, value in row.items()}, ensure_ascii=False).encode()
+
+
+def _require_counted(metadata: pq.FileMetaData) -> None:
+    """ValueError where the numbers of rows that the footer tells do not agree: Arrow would read fewer in silence.
+
+    Only row groups are asked: Arrow ends the process where it is asked for a broken column of one."""
+    told = [metadata.row_group(number).num_rows for number in range(metadata.num_row_groups)]
+    if min(told, default=0) < 0 or sum(told) != metadata.num_rows:
+        raise ValueError(f"the footer tells {metadata.num_rows} rows, its row groups {told}")
 
 
 def _rows_a_piece(metadata: pq.FileMetaData) -> int:

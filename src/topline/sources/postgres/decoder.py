@@ -70,6 +70,7 @@ class Decoder:
         which = np.searchsorted(begins, places, side="right")
         opened = np.concatenate([[self._hi], messages.int64(begins, pgoutput.BODY)])
         first = np.concatenate([[-self._count], begins])
+        require((opened >= 0).all(), "a transaction's LSN is not below 2^63")  # it would pass for one that was copied
         hi, number = opened[which], places - first[which]
         require(self.in_transaction or (len(begins) and begins[0] == 0), "a change stands outside of a transaction")
         last_begin = int(begins[-1]) if len(begins) else -1

@@ -7,7 +7,7 @@ end, time), then the logical message's kind and body. Whatever the bytes are, th
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -168,8 +168,10 @@ def parse_relation(raw: bytes) -> Relation:
             types.append(oid_and_modifier[0])
             modifiers.append(oid_and_modifier[1])
             at += 8
+        if at != len(raw):
+            return _no_relation(raw)
     except (struct.error, ValueError):
-        raise UnreadableStreamError(f"not a Relation message: {raw[:100]!r}") from None
+        return _no_relation(raw)
     return Relation(oid, namespace or "pg_catalog", name, tuple(columns), tuple(types), tuple(modifiers))
 
 
@@ -177,13 +179,17 @@ def parse_truncate(raw: bytes) -> tuple[int, ...]:
     """The oids of the tables that a Truncate message empties."""
     try:
         (count,) = struct.unpack_from(">i", raw, 1)
-        return struct.unpack_from(f">{count}I", raw, 6) if 0 <= count <= len(raw) else _refuse(raw)
+        return struct.unpack_from(f">{count}I", raw, 6) if 0 <= count <= len(raw) else _no_truncate(raw)
     except struct.error:
-        return _refuse(raw)
+        return _no_truncate(raw)
 
 
-def _refuse(raw: bytes) -> tuple[int, ...]:
-    raise UnreadableStreamError(f"not a Truncate message: {raw[:100]!r}")
+def _no_relation(raw: bytes) -> NoReturn:
+    raise UnreadableStreamError(f"not a Relation message: {raw[:100]!r}") from None
+
+
+def _no_truncate(raw: bytes) -> NoReturn:
+    raise UnreadableStreamError(f"not a Truncate message: {raw[:100]!r}") from None
 
 
 def _name(raw: bytes, at: int) -> tuple[str, int]:
