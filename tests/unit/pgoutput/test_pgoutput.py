@@ -241,7 +241,9 @@ def test_a_damaged_stream_decodes_or_is_refused_clearly(data: st.DataObject) -> 
         decode(*messages)
 
 
-@pytest.mark.parametrize("bad", [b"R", b"R\0\0\0\1public", b"R\0\0\0\1public\0t\0d\0\5", b"R\0\0\0\1\xff\0t\0d\0\0", b"R\0\0\0\1p\0t\0d\0\0+"])
+@pytest.mark.parametrize(
+    "bad", [b"R", b"R\0\0\0\1public", b"R\0\0\0\1public\0t\0d\0\5", b"R\0\0\0\1\xff\0t\0d\0\0", b"R\0\0\0\1p\0t\0d\0\0+"]
+)
 def test_a_description_that_does_not_end_where_it_should_is_refused(bad: bytes) -> None:
     with pytest.raises(UnreadableStreamError, match="not a Relation message"):
         parse_relation(bad)
