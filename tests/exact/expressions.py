@@ -133,7 +133,7 @@ class Expressions(Conditions):
     def _case(self, env: Env, kind: Type, depth: int) -> Expr:
         test, a, b = self._test(env, kind, depth), self.of(env, kind, depth), self.of(env, kind, depth)
         if self._random.random() < 0.3:
-            return _made("case when {} then {} end", kind, [test, a], most=a.most)
+            return _made("case when {} then {} end", kind, [test, a], most=a.most, nullable=True)
         return _made(
             "case when {} then {} else {} end", kind, [test, a, b], most=max(a.most, b.most), nullable=a.nullable or b.nullable
         )
