@@ -14,6 +14,7 @@ from topline.models.plan import ProjectPlan
 
 FILE = "checkpoint.bin"
 _EPOCH = "checkpoint_epoch"
+_RATE = 1e9  # bytes a second that writing one is taken to make, until it was measured
 
 
 class Checkpoints:
@@ -25,7 +26,7 @@ class Checkpoints:
         self._dataflow = dataflow
         self._share = share
         self._saved_epoch = int(log.get(_EPOCH) or -1)
-        self._cost = 0.1
+        self._cost = self._expected()
         self.trouble = ""  # why the last one could not be written; '' once one was
         self._last = time.monotonic()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
@@ -64,6 +65,13 @@ class Checkpoints:
                 self._settling, self._settling_epoch = self._worker.submit(statefile.settle, path), epoch
         self._last = time.monotonic()
         self._cost = max(0.1, self._last - started)
+
+    def _expected(self) -> float:
+        """Seconds that the next one may take, as the last one is large."""
+        try:
+            return max(0.1, self._path_of(self._saved_epoch).stat().st_size / _RATE)
+        except FileNotFoundError:
+            return 0.1
 
     def _finish(self) -> None:
         """Wait for what was begun, and note it."""

@@ -1,14 +1,14 @@
 """The file of a checkpoint: every array of the state, whole or refused.
 
-The arrays lie one after the other as they lie in memory. An index (JSON) behind them says what each is, where it lies and its
-CRC-32; the last bytes of the file are the index's place, length and CRC-32.
+The arrays lie one after the other as they lie in memory, each from a new block on. An index (JSON) behind them says what each
+is, where it lies and its CRC-32; the last bytes of the file are the index's place, length and CRC-32.
 """
 
 import json
 import os
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ from topline.durable import sync
 from topline.errors import StateError
 from topline.faults import point
 from topline.live.arrays import Array
+from topline.live.directfile import BLOCK, CHUNK, DirectFile
 
-FORMAT = 7  # of the state's arrays; another number is refused
-_ALIGNED, _CHUNK, _THREADS = 64, 4 << 20, 2  # bytes; a chunk's CRC is taken while it is in the processor's cache
+FORMAT = 8  # of the state's arrays; another number is refused
+_THREADS = 2
 _TRAILER = struct.Struct("<QQI8s")
 _MAGIC = b"topline6"
 
@@ -30,20 +31,18 @@ def write(path: Path, header: Mapping[str, str], arrays: Mapping[str, Array]) ->
     """To a temporary file beside `path`, which `settle` makes the checkpoint. The arrays must not change meanwhile."""
     plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     places, end = _places(plain)
-    descriptor = os.open(_temporary(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    file = DirectFile(_temporary(path), os.O_WRONLY | os.O_CREAT | os.O_TRUNC, end)
     try:
-        if end and hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(descriptor, 0, end)  # a disk without room says so at once, and the writes are cheaper
+        file.reserve(end)
         with ThreadPoolExecutor(_THREADS) as pool:
-            sums = [pool.submit(_put, descriptor, array, places[name]) for name, array in plain.items()]
+            sums = [pool.submit(_put, file, array, places[name]) for name, array in plain.items()]
             index = [
                 (name, array.dtype.str, array.shape, places[name], crc.result())
                 for (name, array), crc in zip(plain.items(), sums, strict=True)
             ]
-        facts = json.dumps({"header": {"format": str(FORMAT), **header}, "index": index}).encode()
-        _write_at(descriptor, facts + _TRAILER.pack(end, len(facts), zlib.crc32(facts), _MAGIC), end)
+        _put(file, _facts_of({"header": {"format": str(FORMAT), **header}, "index": index}, end), end)
     finally:
-        os.close(descriptor)
+        file.close()
     point("checkpoint:written")
 
 
@@ -57,32 +56,41 @@ def settle(path: Path) -> None:
 def read(path: Path, expected: Mapping[str, str]) -> tuple[dict[str, str], dict[str, Array]]:
     """The header and the arrays. StateError where the file is damaged or an `expected` entry of the header differs."""
     try:
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            return _read(path, descriptor, {"format": str(FORMAT), **expected})
-        finally:
-            os.close(descriptor)
+        facts = _facts(path)
+        _check(path, facts["header"], {"format": str(FORMAT), **expected})
+        return facts["header"], _arrays(path, facts["index"])
     except (OSError, ValueError, KeyError, struct.error, MemoryError) as error:
         raise StateError(
             f"{path} is no readable checkpoint ({error}); it is only a cache: remove it, the log has all"
         ) from error
 
 
-def _read(path: Path, descriptor: int, expected: Mapping[str, str]) -> tuple[dict[str, str], dict[str, Array]]:
-    facts = _facts(descriptor)
-    header: dict[str, str] = facts["header"]
-    _check(path, header, expected)
-    with ThreadPoolExecutor(_THREADS) as pool:
-        arrays = [pool.submit(_get, descriptor, *described) for described in facts["index"]]
-        return header, dict(array.result() for array in arrays)
+def _arrays(path: Path, index: Sequence[Any]) -> dict[str, Array]:
+    file = DirectFile(path, os.O_RDONLY, path.stat().st_size)
+    try:
+        with ThreadPoolExecutor(_THREADS) as pool:
+            arrays = [pool.submit(_get, file, *described) for described in index]
+            return dict(array.result() for array in arrays)
+    finally:
+        file.close()
 
 
-def _facts(descriptor: int) -> dict[str, Any]:
-    size = os.fstat(descriptor).st_size
-    end, length, crc, magic = _TRAILER.unpack(os.pread(descriptor, _TRAILER.size, max(0, size - _TRAILER.size)))
-    if magic != _MAGIC or end + length + _TRAILER.size != size:
-        raise ValueError("it is cut, or of another format")
-    found = os.pread(descriptor, length, end)
+def _facts_of(facts: Mapping[str, Any], place: int) -> Array:
+    """The index and what is behind it, which ends with a block."""
+    text = json.dumps(facts).encode()
+    text += b" " * (-(len(text) + _TRAILER.size) % BLOCK)
+    return np.frombuffer(text + _TRAILER.pack(place, len(text), zlib.crc32(text), _MAGIC), np.uint8)
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _TRAILER.size))
+        place, length, crc, magic = _TRAILER.unpack(file.read(_TRAILER.size))
+        if magic != _MAGIC or place + length + _TRAILER.size != size:
+            raise ValueError("it is cut, or of another format")
+        file.seek(place)
+        found = file.read(length)
     if zlib.crc32(found) != crc:
         raise ValueError("its index is damaged")
     facts: dict[str, Any] = json.loads(found)
@@ -94,41 +102,34 @@ def _places(arrays: Mapping[str, Array]) -> tuple[dict[str, int], int]:
     places, end = {}, 0
     for name, array in arrays.items():
         places[name] = end
-        end += -(-array.nbytes // _ALIGNED) * _ALIGNED
+        end += -(-array.nbytes // BLOCK) * BLOCK
     return places, end
 
 
-def _put(descriptor: int, array: Array, place: int) -> int:
-    """Write an array; returns its CRC-32."""
+def _put(file: DirectFile, array: Array, place: int) -> int:
+    """Write an array; returns its CRC-32, which is taken while a chunk is in the processor's cache."""
     crc = 0
     for start, chunk in _chunks(array):
-        crc = zlib.crc32(chunk, crc)
-        _write_at(descriptor, chunk, place + start)
+        file.write(chunk, place + start)
+        crc = zlib.crc32(chunk.data, crc)
     return crc
 
 
-def _get(descriptor: int, name: str, dtype: str, shape: list[int], place: int, crc: int) -> tuple[str, Array]:
+def _get(file: DirectFile, name: str, dtype: str, shape: list[int], place: int, crc: int) -> tuple[str, Array]:
     array: Array = np.empty(shape, dtype)
     found = 0
     for start, chunk in _chunks(array):
-        if os.preadv(descriptor, [chunk], place + start) != len(chunk):
+        if not file.read(chunk, place + start):
             raise ValueError(f"{name} is cut")
-        found = zlib.crc32(chunk, found)
+        found = zlib.crc32(chunk.data, found)
     if found != crc:
         raise ValueError(f"{name} is damaged")
     return name, array
 
 
-def _chunks(array: Array) -> "list[tuple[int, memoryview]]":
-    whole = array.reshape(-1).view(np.uint8).data
-    return [(start, whole[start : start + _CHUNK]) for start in range(0, len(whole), _CHUNK)]
-
-
-def _write_at(descriptor: int, data: "bytes | memoryview", place: int) -> None:
-    left = memoryview(data)
-    while left:
-        written = os.pwrite(descriptor, left, place)
-        left, place = left[written:], place + written
+def _chunks(array: Array) -> Iterator[tuple[int, Array]]:
+    whole = array.reshape(-1).view(np.uint8)
+    return ((start, whole[start : start + CHUNK]) for start in range(0, len(whole), CHUNK))
 
 
 def _temporary(path: Path) -> Path:

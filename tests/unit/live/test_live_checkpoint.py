@@ -1,6 +1,7 @@
 """When the state is saved, what a disk that refuses comes to, and what a restart finds."""
 
 import errno
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -115,6 +116,16 @@ def test_before_the_first_one_it_is_taken_to_cost_a_tenth_of_a_second(saving: Sa
     assert saving.after(0.2) == ["checkpoint.1"]
     saving.append(2)  # it took no time, which is not believed
     assert saving.after(seconds - 0.1) == ["checkpoint.1"]
+    assert saving.after(0.2) == ["checkpoint.2"]
+
+
+def test_after_a_restart_it_is_taken_to_cost_what_the_last_one_weighs(saving: Saving) -> None:
+    saving.append(1)
+    saving.checkpoints.save()
+    os.truncate(saving.folder / "checkpoint.1", 2 * 10**9)
+    saving.checkpoints = saving.made(0.05)
+    saving.append(2)
+    assert saving.after(39.9) == ["checkpoint.1"]
     assert saving.after(0.2) == ["checkpoint.2"]
 
 
