@@ -87,8 +87,8 @@ MUTANTS = [
     Mutant("what was sent again is applied again", "live.admission", "_fresh", "(part.hi > hi)", "(part.hi >= 0)"),
     Mutant("only the last weight of a group counts", "live.kernels.groups", "sums", "+= values[row]", "= values[row]"),
     Mutant(
-        "an ordered index keeps rows of no weight",
-        "live.kernels.ordered", "merge", "used += 1 if total else 0", "used += 1",
+        "an ordered index keeps the last row of a block that lost one",
+        "live.kernels.ordered", "merge", "fill[mine] = now", "fill[mine] = max(now, stored)",
     ),
     Mutant("a group's rows begin one too late", "live.kernels.ordered", "first", "left = limit", "left, row = limit, row + 1"),
 ]  # fmt: skip

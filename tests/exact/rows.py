@@ -75,7 +75,7 @@ class Rows(Drawing):
         order = list(dict.fromkeys([*before, *self._random.sample(relation.key, len(relation.key))]))
         sql_order, lite_order = self._order(order, source)
         limit = self._random.choice([1, 1, 2, 3, 5])
-        rank = f"rank_{self._made}"  # no column that a join reads is called so
+        rank = f"rank_{self._random.randrange(10**9)}"  # no column that a join reads is called so
         outputs = dict(source.env)
         by = [
             ", ".join(source.env[p].sql for p in dict.fromkeys(partitions)),

@@ -51,18 +51,39 @@ def ranges(starts: Ints, lengths: Ints) -> Ints:
     return numbers
 
 
+class _Room(np.ndarray[Any, Any]):
+    """Memory of which the beginning is in use; `grown` goes on in it."""
+
+
+def with_room(shape: Sequence[int], dtype: str) -> Array:
+    """An empty array, and behind it room for half as many lines, which `grown` gives without copying any.
+
+    Its owner alone may ask for that, and nobody may keep a part of what has grown."""
+    lines, *rest = shape
+    room: Array = _Room((lines + _spare(lines // 2, rest, dtype), *rest), dtype)
+    return np.ndarray((lines, *rest), dtype, room)
+
+
 def grown(array: Array, used: int, needed: int) -> Array:
     """`array` with room for `needed` lines; the first `used` are kept.
 
-    Room is taken for twice as many more, up to a GiB, but for an eighth: the system gives memory where it is first written to,
-    so that what is not used costs nothing, but it refuses to promise more than there is.
+    Room is taken for twice as many more, up to a GiB, but for an eighth, and for half of what is needed: the system gives
+    memory where it is first written to, so that what is not used costs nothing, but it refuses to promise more than there is.
     """
     if needed <= len(array):
         return array
-    spare = min(2 * len(array), _SPARE // max(1, array.itemsize * prod(array.shape[1:])))
-    larger = np.empty((max(needed, len(array) + max(spare, len(array) // 8), 16), *array.shape[1:]), array.dtype)
+    room = array.base
+    if isinstance(room, _Room) and needed <= len(room):
+        return room.view(np.ndarray)
+    more, most = (_spare(lines, array.shape[1:], array.dtype) for lines in (needed // 2, 2 * len(array)))
+    larger = np.empty((max(needed + more, len(array) + max(most, len(array) // 8), 16), *array.shape[1:]), array.dtype)
     larger[:used] = array[:used]
     return larger
+
+
+def _spare(lines: int, rest: Sequence[int], dtype: npt.DTypeLike) -> int:
+    """So many lines, or as many as take a GiB."""
+    return min(lines, _SPARE // max(1, np.dtype(dtype).itemsize * prod(rest)))
 
 
 def matrix(columns: Sequence[Ints], count: int) -> Columns:

@@ -76,10 +76,14 @@ class SortedIndex:
         row_kernels.put(rows, self._layout, np.arange(len(weights)), matrix([groups, *columns, weights], len(weights)))
         turn = self._sorted(rows)
         if len(self._order):
-            self._merge(rows, turn)
+            self._merge(rows, turn, self._blocks_of(rows, turn))
         else:
             self._reset()
             self._load(rows, turn)
+
+    def _blocks_of(self, rows: Words, turn: Ints) -> Ints:
+        texts = self._interner.texts
+        return kernels.blocks(rows, turn, self._words, self._order, self._layout, self._sorts, *texts)
 
     def _sorted(self, rows: Words) -> Ints:
         """The permutation that sorts rows."""
@@ -89,29 +93,21 @@ class SortedIndex:
         kernels.settle(turn, leads, *arguments)
         return turn
 
-    def _merge(self, rows: Words, turn: Ints) -> None:
-        texts = self._interner.texts
-        own = kernels.blocks(rows, turn, self._words, self._order, self._layout, self._sorts, *texts)
-        touched = own[np.flatnonzero(np.diff(own, prepend=-1))]
-        before = int(self._fill[self._order[touched]].sum())
-        merged, sizes = self._merged(rows, turn, own, self._words, self._order, self._fill)
-        self._count += len(merged) - before
-        self._replace(touched, sizes, merged)
-
-    def _merged(self, rows: Words, turn: Ints, own: Ints, words: Words, order: Ints, fill: Ints) -> tuple[Words, Ints]:
-        texts = self._interner.texts
-        merged, sizes, wrong = kernels.merge(rows, turn, own, words, order, fill, self._layout, self._sorts, *texts)
-        assert wrong < 0, "a row is retracted that was never there, or is there more than 2^31 - 1 times"
-        return merged, sizes
-
     def _load(self, rows: Words, turn: Ints) -> None:
-        """Fill the empty index: as if by merging into one block, which is empty."""
-        one = np.zeros(1, np.int64)
-        merged, sizes = self._merged(rows, turn, np.zeros(len(turn), np.int64), rows[:0], one, one)
-        self._count = len(merged)
-        cuts = _cut(sizes)[1]
-        self._order = self._allocate(len(cuts))
-        self._put(self._order, cuts, merged)
+        """Fill the empty index: all of it goes into one block, which is cut."""
+        self._order = self._allocate(1)
+        self._fill[self._order] = 0
+        self._merge(rows, turn, np.zeros(len(turn), np.int64))
+
+    def _merge(self, rows: Words, turn: Ints, own: Ints) -> None:
+        """Bring each row into the block (its number in `order`) that is its own."""
+        merged, numbers, sizes, more, right = kernels.merge(
+            rows, turn, own, self._words, self._order, self._fill, self._layout, self._sorts, *self._interner.texts
+        )
+        assert right, "a row is retracted that was never there, or is there more than 2^31 - 1 times"
+        self._count += more
+        if len(numbers):
+            self._replace(numbers, sizes, merged)
 
     def _replace(self, touched: Ints, sizes: Ints, rows: Words) -> None:
         """Write the merged rows back, `sizes` a touched block, cutting the large and dropping the empty."""

@@ -18,7 +18,7 @@ import numpy as np
 from topline.durable import sync
 from topline.errors import StateError
 from topline.faults import point
-from topline.live.arrays import Array
+from topline.live.arrays import Array, with_room
 from topline.live.directfile import BLOCK, CHUNK, DirectFile
 
 FORMAT = 8  # of the state's arrays; another number is refused
@@ -116,7 +116,7 @@ def _put(file: DirectFile, array: Array, place: int) -> int:
 
 
 def _get(file: DirectFile, name: str, dtype: str, shape: list[int], place: int, crc: int) -> tuple[str, Array]:
-    array: Array = np.empty(shape, dtype)
+    array = with_room(shape, dtype)
     found = 0
     for start, chunk in _chunks(array):
         if not file.read(chunk, place + start):

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from topline.errors import SourceHalted
 from topline.live.arrangement import Arrangement
-from topline.live.arrays import NULL, Columns, Ints, group_rows, grown, matrix, take
+from topline.live.arrays import NULL, Columns, Ints, group_rows, grown, matrix, take, with_room
 from topline.live.codec import decode_column, encode_column
 from topline.live.delta import Delta
 from topline.live.hashindex import HashIndex
@@ -301,12 +301,23 @@ def test_a_sorted_index_is_a_sorted_list(descending: bool, nulls_first: bool, ty
 
 def test_room_for_more_is_ample_but_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = np.arange(800).reshape(100, 8)
-    assert [len(grown(rows, 100, needed)) for needed in (100, 101, 1000)] == [100, 300, 1000]
+    assert [len(grown(rows, 100, needed)) for needed in (100, 101, 1000)] == [100, 300, 1500]
     monkeypatch.setattr("topline.live.arrays._SPARE", 64 * 20)
-    assert len(grown(rows, 100, 101)) == 120
+    assert len(grown(rows, 100, 101)) == 121
     monkeypatch.setattr("topline.live.arrays._SPARE", 0)
     assert len(grown(rows, 100, 101)) == 112
     assert (grown(rows, 100, 101)[:100] == rows).all()
+
+
+def test_what_has_room_behind_it_grows_without_a_copy() -> None:
+    rows = with_room((100, 8), "<i8")
+    rows[:] = np.arange(800).reshape(100, 8)
+    larger = grown(rows, 100, 150)
+    assert (len(rows), len(larger), np.shares_memory(rows, larger)) == (100, 150, True)
+    largest = grown(larger, 150, 151)
+    assert (len(largest), np.shares_memory(rows, largest)) == (450, False)
+    assert (largest[:100] == np.arange(800).reshape(100, 8)).all()
+    assert len(grown(with_room((0,), "<i8"), 0, 3)) == 16
 
 
 def test_a_row_that_was_never_there_cannot_go() -> None:

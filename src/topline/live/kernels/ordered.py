@@ -11,6 +11,7 @@ is not compared.
 import numpy as np
 
 from topline.live.kernels.compiler import helper, kernel
+from topline.live.kernels.memory import prefetch
 from topline.live.kernels.rows import value, write
 from topline.live.kernels.shapes import BLOCK, DESCENDING, LOW, NULL, NULLS_FIRST, TEXT, Bytes, Hashes, Ints, Starts, Words
 from topline.live.kernels.text import compare as compare_text
@@ -20,6 +21,7 @@ MOST_WEIGHT = np.int64(2**31 - 1)
 _TEXTS = "uint8[::1], int64[::1], uint32[::1]"
 _ONE = np.uint64(1)
 _SHOWN = np.uint64(33)  # bits of a lead that follow the group's
+_LINE_WORDS = 16  # in a line of the processor's cache
 _DIGIT_BITS = 11
 _DIGITS, _DIGIT = 2**_DIGIT_BITS, np.uint64(2**_DIGIT_BITS - 1)
 _LARGEST = np.int64(2**63 - 1)
@@ -173,6 +175,34 @@ def _copy(source: Words, row: int, target: Words, at: int) -> None:
         target[at, word] = source[row, word]
 
 
+@helper
+def _copy_all(source: Words, begin: int, end: int, target: Words, at: int) -> int:
+    """Rows from `begin` to `end`; where they end in the target."""
+    for row in range(begin, end):
+        _copy(source, row, target, at + row - begin)
+    return at + end - begin
+
+
+@helper
+def _place(
+    words: Words, begin: int, end: int, rows: Words, row: int, layout: Ints, sorts: Ints, arena: Bytes, pages: Ints,
+    starts: Starts,
+) -> int:  # fmt: skip
+    """The first of the stored rows from `begin` to `end` that a new one does not follow: in ever larger steps, then halves."""
+    low, step = begin, 1
+    while low + step <= end and _compare(words, low + step - 1, rows, row, layout, sorts, arena, pages, starts) < 0:
+        low += step
+        step *= 2
+    high = min(low + step - 1, end)
+    while low < high:
+        middle = (low + high) // 2
+        if _compare(words, middle, rows, row, layout, sorts, arena, pages, starts) < 0:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
 @kernel(f"int64[::1](int32[:,::1], int64[::1], int32[:,::1], int64[::1], int64[:,::1], int64[::1], {_TEXTS})")
 def blocks(
     rows: Words, turn: Ints, words: Words, order: Ints, layout: Ints, sorts: Ints, arena: Bytes, pages: Ints, starts: Starts
@@ -186,62 +216,98 @@ def blocks(
     return found
 
 
+@helper
+def _merge_block(
+    words: Words, old: int, end: int, rows: Words, turn: Ints, number: int, upto: int, out: Words, at: int, layout: Ints,
+    sorts: Ints, arena: Bytes, pages: Ints, starts: Starts,
+) -> tuple[int, bool]:  # fmt: skip
+    """Stored rows from `old` to `end` and new ones from `number` to `upto` in turn, into `out` from `at` on.
+
+    Where they end there, and whether all weights are as they may be."""
+    weight, right = layout[len(layout) - 1], True
+    while number < upto:
+        here = _place(words, old, end, rows, turn[number], layout, sorts, arena, pages, starts)
+        at = _copy_all(words, old, here, out, at)
+        old = here
+        if old < end and _compare(words, old, rows, turn[number], layout, sorts, arena, pages, starts) == 0:
+            _copy(words, old, out, at)
+            old += 1
+        else:
+            _copy(rows, turn[number], out, at)
+            number += 1
+        total = value(out, at, weight)
+        while number < upto and _compare(out, at, rows, turn[number], layout, sorts, arena, pages, starts) == 0:
+            total += value(rows, turn[number], weight)
+            number += 1
+        right = right and 0 <= total <= MOST_WEIGHT
+        write(out, at, weight, total)
+        at += 1 if total else 0
+    return _copy_all(words, old, end, out, at), right
+
+
+@helper
+def _ask_for(words: Words, block: int, fill: Ints) -> None:
+    """Have a block come from memory while another one is worked on."""
+    width = words.shape[1]
+    for word in range(block * BLOCK * width, (block * BLOCK + fill[block]) * width, _LINE_WORDS):
+        prefetch(words, word)
+
+
+@helper
+def _end_of_run(own: Ints, number: int) -> int:
+    upto = number + 1
+    while upto < len(own) and own[upto] == own[number]:
+        upto += 1
+    return upto
+
+
 @kernel(
-    "Tuple((int32[:,::1], int64[::1], int64))(int32[:,::1], int64[::1], int64[::1], int32[:,::1], int64[::1], int64[::1], "
-    f"int64[:,::1], int64[::1], {_TEXTS})"
+    "Tuple((int32[:,::1], int64[::1], int64[::1], int64, b1))(int32[:,::1], int64[::1], int64[::1], int32[:,::1], int64[::1], "
+    f"int64[::1], int64[:,::1], int64[::1], {_TEXTS})"
 )
 def merge(
     rows: Words, turn: Ints, own: Ints, words: Words, order: Ints, fill: Ints, layout: Ints, sorts: Ints,
     arena: Bytes, pages: Ints, starts: Starts,
-) -> tuple[Words, Ints, int]:  # fmt: skip
-    """The rows of the touched blocks with the new ones between them, equal ones summed up, weights of 0 left out.
+) -> tuple[Words, Ints, Ints, int, bool]:  # fmt: skip
+    """Bring new rows into the touched blocks, equal ones summed up, weights of 0 left out.
 
-    own: of each new row, in turn, its block (as `blocks` gives it). Gives the rows, how many of them each touched block has
-    now, and the number of a stored or new row whose weight fell below 0 or rose too high, else -1.
+    own: of each new row, in turn, its block (as `blocks` gives it). Most blocks are changed where they lie. Those that may
+    overflow or are empty now are left to the caller: gives their rows, their numbers in `order` and how many rows each has;
+    then by how many the rows are more, and whether no weight fell below 0 or rose too high.
     """
-    touched, room = 0, len(turn)
-    for number in range(len(turn)):
-        if number == 0 or own[number] != own[number - 1]:
-            touched += 1
-            room += fill[order[own[number]]]
-    out, sizes = np.empty((room, words.shape[1]), np.int32), np.zeros(touched, np.int64)
-    weight = layout[len(layout) - 1]
-    used, number, block, wrong = 0, 0, 0, -1
+    room, left, number = 0, 0, 0
     while number < len(turn):
-        before, mine = used, own[number]
-        old = order[mine] * BLOCK
-        end = old + fill[order[mine]]
-        while True:
-            new = number < len(turn) and own[number] == mine
-            if not new and old == end:
-                break
-            sign = -1
-            if new:
-                sign = 1
-                if old < end:
-                    sign = _compare(words, old, rows, turn[number], layout, sorts, arena, pages, starts)
-            if sign <= 0:
-                _copy(words, old, out, used)
-                old += 1
-            else:
-                _copy(rows, turn[number], out, used)
-                number += 1
-            total = value(out, used, weight)
-            while (
-                number < len(turn)
-                and own[number] == mine
-                and sign >= 0
-                and _compare(out, used, rows, turn[number], layout, sorts, arena, pages, starts) == 0
-            ):
-                total += value(rows, turn[number], weight)
-                number += 1
-            if total < 0 or total > MOST_WEIGHT:
-                wrong = used
-            write(out, used, weight, total)
-            used += 1 if total else 0
-        sizes[block] = used - before
-        block += 1
-    return out[:used].copy(), sizes, wrong
+        upto = _end_of_run(own, number)
+        size = fill[order[own[number]]] + upto - number
+        room += size if size > BLOCK else 0
+        number, left = upto, left + 1
+    out, block = np.empty((room, words.shape[1]), np.int32), np.empty((BLOCK, words.shape[1]), np.int32)
+    numbers, sizes = np.empty(left, np.int64), np.empty(left, np.int64)
+    used, left, number, more, right = 0, 0, 0, 0, True
+    while number < len(turn):
+        upto, mine = _end_of_run(own, number), order[own[number]]
+        old, stored = mine * BLOCK, fill[mine]
+        if upto < len(turn):
+            _ask_for(words, order[own[upto]], fill)
+        large, end = stored + upto - number > BLOCK, old + stored
+        target, at, stay = (
+            (out, used, 0)
+            if large
+            else (block, 0, _place(words, old, end, rows, turn[number], layout, sorts, arena, pages, starts) - old)
+        )
+        end, good = _merge_block(
+            words, old + stay, end, rows, turn, number, upto, target, at, layout, sorts, arena, pages, starts
+        )
+        now = stay + end - at
+        more, right = more + now - stored, right and good
+        if large or now == 0:
+            numbers[left], sizes[left] = own[number], now
+            used, left = used + now if large else used, left + 1
+        else:
+            _copy_all(block, 0, end, words, old + stay)
+            fill[mine] = now
+        number = upto
+    return out[:used], numbers[:left], sizes[:left], more, right
 
 
 @kernel("void(int32[:,::1], int64[::1], int32[:,::1], int64[::1])")
