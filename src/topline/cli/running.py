@@ -24,6 +24,8 @@ from topline.sources.push import intakes
 from topline.sources.reader import ReaderState, Status
 
 _SWITCH = 0.001  # seconds after which a thread that computes lets others go on: publishing and the API have little to do, often
+_DEBT = 4  # times what a log holds before it is folded
+_LOOK = 0.05  # seconds
 _LEAVE_VIEW = b"\x1b[?1049l\x1b[?25h"  # a terminal's other screen goes, its cursor comes
 
 
@@ -138,8 +140,17 @@ class Session:
         engine.run(lambda: stop() or watcher.look(engine.machinery.readers.states), self.attendant.turn, until_idle=True)
         if watcher.tired:
             raise WorkError(watcher.tired)
+        self._fold_log(stop)
         if not stop():
             self.require_healthy()
+
+    def _fold_log(self, stop: Callable[[], bool]) -> None:
+        """Runs of a moment never come to an end with it: one waits, now and then, so that the log does not grow for ever."""
+        log = self.started.engine.machinery.log
+        if log.pending_rows > _DEBT * self.project.config.engine.compact_after_rows:
+            log.compact_in_background()
+            while log.compacting and not stop():
+                time.sleep(_LOOK)
 
     def require_healthy(self) -> None:
         """WorkError naming each source that halted and each model that stands still: the run did not do all its work."""

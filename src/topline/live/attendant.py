@@ -4,6 +4,7 @@ import contextlib
 import queue
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping
 
 from topline.errors import ToplineError, TransientError
@@ -16,6 +17,7 @@ from topline.results import Command, DeadLetterStatus, StatusWriter
 from topline.results import Commands as Inbox
 
 INTERVAL = 0.5  # seconds between two looks
+SETTLED = 5.0  # seconds until the first compaction: a run of a moment would end amid it, and nothing of it would stay
 MIRRORED = 200  # newest dead letters shown in PostgreSQL
 
 
@@ -39,6 +41,7 @@ class Attendant:
         self._inbox = inbox
         self._kinds = kinds
         self._compact_rows = compact_rows
+        self._begun = time.monotonic()
         self._revive = revive
         self._waiting: queue.SimpleQueue[Command] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[tuple[int, bool, str]] = queue.SimpleQueue()
@@ -123,7 +126,7 @@ class Attendant:
         self._fetch()
         self._status.write(*report(self._engine, self._kinds), self._letters())
         log = self._engine.machinery.log
-        if log.pending_rows > self._compact_rows:
+        if log.pending_rows > self._compact_rows and time.monotonic() - self._begun >= SETTLED:
             log.compact_in_background()
 
     def _answer(self) -> None:

@@ -31,6 +31,7 @@ from topline.schema import TableSchema
 STEP_ROWS = 2_000_000  # changes folded at once, so that memory stays bounded in a long backlog
 STEP_BYTES = 64 << 20  # the same as they lie in the log; decoded they are some ten times larger
 FAN = 4  # more: fewer rewrites, and more segments to read
+_PATIENCE = 0.05  # seconds between two interrupts
 _PRUNE_BYTES, _PRUNE_ROWS = 4_000_000, 5_000
 
 
@@ -73,12 +74,12 @@ class Compactor:
 
     def stop(self) -> None:
         self._stopping = True
-        connection = self._connection
-        if connection is not None:
-            with contextlib.suppress(duckdb.Error):  # it has just been closed
-                connection.interrupt()
-        with self._running:
-            pass
+        while not self._running.acquire(timeout=_PATIENCE):  # an interrupt is lost on a query that has not begun
+            connection = self._connection
+            if connection is not None:
+                with contextlib.suppress(duckdb.Error):  # it has just been closed
+                    connection.interrupt()
+        self._running.release()
 
     def clean(self) -> None:
         """Delete what nobody reads any more: files of merged segments, folded batches."""

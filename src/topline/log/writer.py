@@ -203,7 +203,7 @@ class Log(LogReader):
     def compact_in_background(self, through: int | None = None) -> bool:
         """`compact` in a thread. False when one is under way, or when a disk did not take the last one, which is tried again
         after a rest. Raises what else the one before failed with."""
-        if (self._background is not None and self._background.is_alive()) or clock.monotonic() < self._next_fold:
+        if self.compacting or clock.monotonic() < self._next_fold:
             return False
         failure, self._failure = self._failure, None
         if failure is not None:
@@ -211,6 +211,10 @@ class Log(LogReader):
         self._background = threading.Thread(target=self._compact_apart, args=(through,), name="compaction", daemon=True)
         self._background.start()
         return True
+
+    @property
+    def compacting(self) -> bool:
+        return self._background is not None and self._background.is_alive()
 
     def _compact_apart(self, through: int | None) -> None:
         try:

@@ -241,5 +241,8 @@ def test_the_log_is_folded_from_so_many_rows_on(desk: Desk, monkeypatch: pytest.
     desk.look(3)
     assert folded == []
     desk.rig.take(batch(upserts("shop.orders", order(4, "1"), hi=2), hi=2))
+    desk.look(2)
+    assert folded == [], "a run of a moment would end amid it"
+    monkeypatch.setattr("topline.live.attendant.SETTLED", 0.0)
     until(lambda: folded)
     assert folded[0] == 4

@@ -1,5 +1,6 @@
 """Segments are few, their rows are rewritten few times, and whatever they are merged from, the last change of a key stays."""
 
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from tests.polling import until
 from tests.unit.log.histories import ORDERS, PROJECT, SALES, SCHEMAS, Row, Truth, apply, changes, order, table_of
 from topline.changes import DELETE, UPSERT, TableChanges
 from topline.errors import TransientError
@@ -131,3 +133,24 @@ def test_a_fold_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
         log._compactor.stop()
         assert not log._compactor._fold(step)
         assert (log.floor, list((tmp_path / "segments").iterdir())) == (0, [])
+
+
+def test_an_interrupt_that_comes_before_the_query_is_followed_by_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Log.open(tmp_path, PROJECT) as log:
+        log.declare(SCHEMAS)
+        log.append(LogEntry(changes=[changes(ORDERS, [order(1)])]))
+        compactor, connection, begun = log._compactor, Mock(), threading.Event()
+
+        def fold(_step: object) -> bool:
+            begun.set()
+            until(lambda: connection.interrupt.call_count >= 3)
+            return False
+
+        monkeypatch.setattr(compactor, "_fold", fold)
+        monkeypatch.setattr(compactor, "_connection", connection)
+        log.compact_in_background(through=1)
+        begun.wait(10)
+        compactor.stop()
+        assert connection.interrupt.call_count >= 3
