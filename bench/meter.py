@@ -29,6 +29,11 @@ class FailedError(Exception):
     """A measured command ended with another code than 0."""
 
 
+def _environment() -> dict[str, str]:
+    """As users have it: Python keeps what it compiled."""
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
 def run(
     command: Sequence[str],
     folder: Path,
@@ -42,7 +47,7 @@ def run(
     began = time.monotonic()
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
-            command, cwd=folder, stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, **(env or {})}
+            command, cwd=folder, stdout=subprocess.PIPE, stderr=errors, text=True, env=_environment() | dict(env or {})
         )
         watch = _Peak(process.pid)
         killer = threading.Timer(timeout, process.kill)
