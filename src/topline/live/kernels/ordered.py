@@ -290,11 +290,10 @@ def merge(
         if upto < len(turn):
             _ask_for(words, order[own[upto]], fill)
         large, end = stored + upto - number > BLOCK, old + stored
-        target, at, stay = (
-            (out, used, 0)
-            if large
-            else (block, 0, _place(words, old, end, rows, turn[number], layout, sorts, arena, pages, starts) - old)
-        )
+        target, at, stay = out, used, 0
+        if not large:
+            target, at = block, 0
+            stay = _place(words, old, end, rows, turn[number], layout, sorts, arena, pages, starts) - old
         end, good = _merge_block(
             words, old + stay, end, rows, turn, number, upto, target, at, layout, sorts, arena, pages, starts
         )
