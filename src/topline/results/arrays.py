@@ -2,7 +2,6 @@
 
 import psycopg
 import pyarrow as pa
-import pyarrow.compute as pc
 from psycopg import errors, sql
 from psycopg.rows import TupleRow
 
@@ -59,31 +58,32 @@ def _ask(
 
 
 def array_text(values: pa.ChunkedArray) -> str:
-    """A column as PostgreSQL reads an array (its manual, "Array Input and Output Syntax")."""
-    array = values.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):  # of no chunk, or of more than fit one
-        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], values.type)
-    if not len(array):
+    """A column as PostgreSQL reads an array (its manual, "Array Input and Output Syntax"). Python joins few texts sooner than
+    Arrow has begun."""
+    if not pa.types.is_string(values.type):
+        return "{" + ",".join("NULL" if text is None else text for text in _plain(values).to_pylist()) + "}"
+    texts = values.to_pylist()
+    if not texts:
         return "{}"
-    if not pa.types.is_string(array.type):
-        return "{" + _joined(_plain(array).fill_null("NULL"), ",") + "}"
-    if not array.null_count:
-        joined = _joined(array, '","')
-        if "\\" not in joined and joined.count('"') == 2 * len(array) - 2:
+    if not values.null_count:
+        joined = _without_nul('","'.join(texts))
+        if "\\" not in joined and joined.count('"') == 2 * len(texts) - 2:
             return '{"' + joined + '"}'
-    escaped = pc.replace_substring_regex(array, r'(["\\])', r"\\\1")
-    return "{" + _joined(pc.binary_join_element_wise('"', escaped, '"', "").fill_null("NULL"), ",") + "}"
+    return _without_nul("{" + ",".join("NULL" if text is None else _quoted(text) for text in texts) + "}")
 
 
-def _plain(array: pa.Array) -> pa.StringArray:
-    if pa.types.is_temporal(array.type) and not are_plain(array):  # infinity, years before 1 and after 9999
-        return write_times(array)
-    return array.cast(pa.string())
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _joined(texts: pa.StringArray, between: str) -> str:
-    whole = pa.ListArray.from_arrays(pa.array([0, len(texts)], pa.int32()), texts)
-    joined: str = pc.binary_join(whole, between)[0].as_py()
-    if "\0" in joined:
+def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Their texts."""
+    if pa.types.is_temporal(values.type) and not all(map(are_plain, values.chunks)):  # infinity, years before 1, after 9999
+        return pa.chunked_array([write_times(chunk) for chunk in values.chunks], pa.string())
+    return values.cast(pa.string())
+
+
+def _without_nul(text: str) -> str:
+    if "\0" in text:
         raise errors.UntranslatableCharacter("text holds a zero byte, which PostgreSQL's text cannot")
-    return joined
+    return text
