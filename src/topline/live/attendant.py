@@ -127,7 +127,7 @@ class Attendant:
         self._status.write(*report(self._engine, self._kinds), self._letters())
         log = self._engine.machinery.log
         if log.pending_rows > self._compact_rows and time.monotonic() - self._begun >= SETTLED:
-            log.compact_in_background()
+            log.compact_in_background(hurried=self._engine.behind())
 
     def _answer(self) -> None:
         """What was answered and could not be written is written at the next look."""

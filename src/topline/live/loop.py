@@ -133,9 +133,13 @@ class Engine:
             self._fold_large(large)
         if self._cut_off:
             return True
-        self._publish(backlog=self.machinery.readers.queued_rows >= self.machinery.batch_rows // 10)
+        self._publish(backlog=self.behind())
         self.machinery.checkpoints.after_turn()
         return bool(batches or large)
+
+    def behind(self) -> bool:
+        """More waits than passes at once. From any thread."""
+        return self.machinery.readers.queued_rows >= self.machinery.batch_rows // 10
 
     def caught_up(self) -> bool:
         """Everything that may be published is."""

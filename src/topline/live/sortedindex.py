@@ -37,7 +37,7 @@ class SortedIndex:
 
     A group is a number of at most 31 bits. Block b holds rows b * BLOCK to b * BLOCK + fill[b]; `order` lists the blocks in
     the rows' order. Inserts merge into the blocks that they touch; a block that overflows is cut. A batch of n rows costs
-    n log n comparisons, and a pass over `order` where blocks are cut (8 bytes for some 50 rows).
+    n log n comparisons, and where blocks are cut what stands behind them in `order` is moved (8 bytes for some 50 rows).
     """
 
     def __init__(self, sorts: Sequence[Sort], interner: Interner) -> None:
@@ -51,7 +51,8 @@ class SortedIndex:
         self.rows_read = 0
 
     def _reset(self) -> None:
-        self._order, self._blocks, self._free, self._count = EMPTY, 0, Stack(), 0
+        self._order = self._places = EMPTY  # the latter has room for more
+        self._blocks, self._free, self._count = 0, Stack(), 0
 
     def __len__(self) -> int:
         return self._count
@@ -95,7 +96,7 @@ class SortedIndex:
 
     def _load(self, rows: Words, turn: Ints) -> None:
         """Fill the empty index: all of it goes into one block, which is cut."""
-        self._order = self._allocate(1)
+        self._order = self._places = self._allocate(1)
         self._fill[self._order] = 0
         self._merge(rows, turn, np.zeros(len(turn), np.int64))
 
@@ -123,7 +124,9 @@ class SortedIndex:
         others = np.flatnonzero(targets < 0)
         targets[others] = self._allocate(len(others))
         self._put(targets, cuts, rows)
-        self._order = kernels.replace(self._order, touched, pieces, targets)
+        used = len(self._order)
+        self._places = grown(self._places, used, used + len(cuts))
+        self._order = self._places[: kernels.splice(self._places, used, touched, pieces, targets)]
         self._compact()
 
     def _allocate(self, count: int) -> Ints:

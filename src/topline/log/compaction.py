@@ -31,6 +31,7 @@ from topline.schema import TableSchema
 STEP_ROWS = 2_000_000  # changes folded at once, so that memory stays bounded in a long backlog
 STEP_BYTES = 64 << 20  # the same as they lie in the log; decoded they are some ten times larger
 FAN = 4  # more: fewer rewrites, and more segments to read
+MOST = 12  # segments of a table that a backlog leaves unmerged: the processor is for what waits
 _PATIENCE = 0.05  # seconds between two interrupts
 _PRUNE_BYTES, _PRUNE_ROWS = 4_000_000, 5_000
 
@@ -63,11 +64,13 @@ class Compactor:
         self._stopping = False
         self._connection: duckdb.DuckDBPyConnection | None = None
 
-    def run(self, through: int) -> int:
-        """Fold what is at or below epoch `through` and every pin. Returns the number of changes that it folded."""
-        folded = 0
+    def run(self, through: int, *, hurried: bool = False) -> int:
+        """Fold what is at or below epoch `through` and every pin. Returns the number of changes that it folded.
+
+        `hurried`: a backlog waits; older segments are merged only where there are many."""
+        folded, leave = 0, MOST if hurried else 0
         with self._running:
-            while not self._stopping and (step := self._next_step(through)) is not None and self._fold(step):
+            while not self._stopping and (step := self._next_step(through)) is not None and self._fold(step, leave):
                 folded += step.rows
             self.clean()
         return folded
@@ -113,7 +116,7 @@ class Compactor:
         purge = min(to, to if checkpoint is None else int(checkpoint), to if letter is None else letter - 1)
         return _Step(after, to, purge, rows)
 
-    def _fold(self, step: _Step) -> bool:
+    def _fold(self, step: _Step, leave: int = 0) -> bool:
         """Replace the batches of a step by segments. False when a reader pinned an epoch of the step meanwhile.
 
         1. write the new segments beside the old ones, and fsync files and folder
@@ -123,7 +126,7 @@ class Compactor:
         written: list[_Written] = []
         try:
             for table in self._tables(step):
-                written.append(self._write(table, step))
+                written.append(self._write(table, step, leave))
             sync(self._folder / SEGMENTS)
         except BaseException as error:
             self._discard(written)  # on a full disk, what was begun must not stay
@@ -157,13 +160,13 @@ class Compactor:
             names = {name for (name,) in connection.execute(sql, (step.after, step.to))}
         return [schema for name, schema in self._books.schemas().items() if name in names]
 
-    def _write(self, schema: TableSchema, step: _Step) -> _Written:
+    def _write(self, schema: TableSchema, step: _Step, leave: int) -> _Written:
         with self._database.read() as connection:
             segments = load_segments(connection, self._folder / SEGMENTS, schema.name)
             records = load_records(connection, schema.name, step.after, step.to)
             counts = "SELECT sum(rows) FROM batches WHERE table_name = ? AND epoch > ? AND epoch <= ?"
             pending = connection.execute(counts, (schema.name, step.after, step.to)).fetchone()[0]
-        merged = _merged(segments, pending)
+        merged = _merged(segments, pending) if len(segments) >= leave else ()
         whole = len(merged) == len(segments)
         purge = step.purge if whole else -1
         file = f"{uuid.uuid4().hex}.parquet"

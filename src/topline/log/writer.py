@@ -192,15 +192,15 @@ class Log(LogReader):
             else:
                 connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (_KEPT + key, value.encode()))
 
-    def compact(self, through: int | None = None) -> None:
+    def compact(self, through: int | None = None, *, hurried: bool = False) -> None:
         """Fold batches into segments, up to the published epoch (or `through`, where nothing is published yet) and the
-        oldest pin. Appends go on meanwhile."""
+        oldest pin. Appends go on meanwhile; `hurried`: they have much to do, and what can wait is left."""
         published = max(self.published_epochs().values(), default=None)
         bounds = [bound for bound in (published, through) if bound is not None]
         if bounds:
-            self._folded_rows += self._compactor.run(min(bounds))
+            self._folded_rows += self._compactor.run(min(bounds), hurried=hurried)
 
-    def compact_in_background(self, through: int | None = None) -> bool:
+    def compact_in_background(self, through: int | None = None, *, hurried: bool = False) -> bool:
         """`compact` in a thread. False when one is under way, or when a disk did not take the last one, which is tried again
         after a rest. Raises what else the one before failed with."""
         if self.compacting or clock.monotonic() < self._next_fold:
@@ -208,7 +208,7 @@ class Log(LogReader):
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
-        self._background = threading.Thread(target=self._compact_apart, args=(through,), name="compaction", daemon=True)
+        self._background = threading.Thread(target=self._compact_apart, args=(through, hurried), name="compaction", daemon=True)
         self._background.start()
         return True
 
@@ -216,9 +216,9 @@ class Log(LogReader):
     def compacting(self) -> bool:
         return self._background is not None and self._background.is_alive()
 
-    def _compact_apart(self, through: int | None) -> None:
+    def _compact_apart(self, through: int | None, hurried: bool) -> None:
         try:
-            self.compact(through)
+            self.compact(through, hurried=hurried)
             self.trouble = ""
         except TransientError as error:
             self._rest(str(error))

@@ -234,8 +234,10 @@ def test_dead_letters_are_mirrored_when_there_are_others_newest_first(desk: Desk
 
 
 def test_the_log_is_folded_from_so_many_rows_on(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    folded: list[int] = []
-    monkeypatch.setattr(desk.rig.log, "compact_in_background", lambda: folded.append(desk.rig.log.pending_rows))
+    folded: list[tuple[int, bool]] = []
+    monkeypatch.setattr(
+        desk.rig.log, "compact_in_background", lambda *, hurried: folded.append((desk.rig.log.pending_rows, hurried))
+    )
     desk.rig.take(batch(upserts("shop.orders", *[order(n, "1") for n in range(3)])))
     desk.attendant.start()
     desk.look(3)
@@ -245,4 +247,6 @@ def test_the_log_is_folded_from_so_many_rows_on(desk: Desk, monkeypatch: pytest.
     assert folded == [], "a run of a moment would end amid it"
     monkeypatch.setattr("topline.live.attendant.SETTLED", 0.0)
     until(lambda: folded)
-    assert folded[0] == 4
+    assert folded[0] == (4, False)
+    monkeypatch.setattr(desk.rig.engine, "behind", lambda: True)
+    until(lambda: (4, True) in folded)

@@ -8,7 +8,7 @@ from random import Random
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topline.errors import SourceHalted
@@ -19,6 +19,7 @@ from topline.live.delta import Delta
 from topline.live.hashindex import HashIndex
 from topline.live.interner import Interner
 from topline.live.kernels import groups as group_kernels
+from topline.live.kernels import ordered
 from topline.live.kernels.shapes import PAGE_BITS
 from topline.live.keyedside import KeyedSide
 from topline.live.rowstore import RowStore, layout_of, narrow
@@ -297,6 +298,21 @@ def test_a_sorted_index_is_a_sorted_list(descending: bool, nulls_first: bool, ty
             got = list(zip(which.tolist(), *(column.tolist() for column in found), strict=True))
             wanted = [sorted((rank[row[1]], row) for row in truth if row[0] == group)[:limit] for group in (3, 0, 77, 5)]
             assert got == [(number, row[1], row[2]) for number, rows in enumerate(wanted) for _, row in rows]
+
+
+@settings(max_examples=300, deadline=None)
+@given(pieces=st.lists(st.one_of(st.none(), st.integers(0, 3)), max_size=30), room=st.integers(0, 4))
+def test_blocks_are_put_in_place_of_others(pieces: list[int | None], room: int) -> None:
+    """`pieces`: of each block in order, into how many it is cut; None: it is not touched."""
+    fresh = iter(range(100, 200))
+    kept: list[list[int]] = [[n] if p is None else [n, *(next(fresh) for _ in range(p - 1))][:p] for n, p in enumerate(pieces)]
+    targets = [block for blocks, p in zip(kept, pieces, strict=True) if p is not None for block in blocks]
+    wanted = [block for blocks in kept for block in blocks]
+    order = np.full(max(len(pieces), len(wanted)) + room, -1)
+    order[: len(pieces)] = np.arange(len(pieces))
+    touched = [n for n, p in enumerate(pieces) if p is not None]
+    count = ordered.splice(order, len(pieces), ints(touched), ints([p for p in pieces if p is not None]), ints(targets))
+    assert order[:count].tolist() == wanted
 
 
 def test_room_for_more_is_ample_but_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from tests.unit.log.histories import ORDERS, PROJECT, SALES, SCHEMAS, Row, Truth
 from topline.changes import DELETE, UPSERT, TableChanges
 from topline.errors import TransientError
 from topline.log import Log, LogEntry
-from topline.log.compaction import FAN, _level, _merged
+from topline.log.compaction import FAN, MOST, _level, _merged
 from topline.log.contents import Segment
 from topline.schema import Column, TableSchema, Type
 
@@ -143,7 +143,7 @@ def test_an_interrupt_that_comes_before_the_query_is_followed_by_others(
         log.append(LogEntry(changes=[changes(ORDERS, [order(1)])]))
         compactor, connection, begun = log._compactor, Mock(), threading.Event()
 
-        def fold(_step: object) -> bool:
+        def fold(_step: object, _leave: int) -> bool:
             begun.set()
             until(lambda: connection.interrupt.call_count >= 3)
             return False
@@ -154,3 +154,18 @@ def test_an_interrupt_that_comes_before_the_query_is_followed_by_others(
         begun.wait(10)
         compactor.stop()
         assert connection.interrupt.call_count >= 3
+
+
+def test_in_a_backlog_segments_are_merged_once_there_are_many(tmp_path: Path) -> None:
+    truth: Truth = {}
+    with Log.open(tmp_path, PROJECT) as log:
+        log.declare(SCHEMAS)
+        found: list[int] = []
+        for epoch in range(1, MOST + 2):
+            part = sales([epoch, epoch + 1], f"City {epoch}")
+            apply(truth, part)
+            log.append(LogEntry(changes=[part]))
+            log.compact(through=epoch, hurried=True)
+            found.append(len(list((tmp_path / "segments").iterdir())))
+            assert table_of(log, SALES.name) == truth[SALES.name]
+        assert found == [*range(1, MOST + 1), 1]

@@ -319,24 +319,35 @@ def place(words: Words, ids: Ints, rows: Words, sizes: Ints) -> None:
             row += 1
 
 
-@kernel("int64[::1](int64[::1], int64[::1], int64[::1], int64[::1])")
-def replace(order: Ints, touched: Ints, pieces: Ints, targets: Ints) -> Ints:
-    """The blocks' order with `pieces` of the targets in place of each touched block."""
-    out = np.empty(len(order) + pieces.sum() - len(pieces), np.int64)
-    used, next_, begin = 0, 0, 0
-    for number in range(len(touched)):
-        for block in range(begin, touched[number]):
-            out[used] = order[block]
-            used += 1
+@kernel("int64(int64[::1], int64, int64[::1], int64[::1], int64[::1])")
+def splice(order: Ints, count: int, touched: Ints, pieces: Ints, targets: Ints) -> int:
+    """In the first `count` of the blocks' order, `pieces` of the targets in place of each touched block; `order` has room.
+
+    A touched block that stays is the first of its pieces. Gives how many there are now."""
+    dropped, number, kept = np.int64((pieces == 0).sum()), 0, 0
+    for block in range(count if dropped else 0):
+        while number < len(touched) and touched[number] < block:
+            number += 1
+        if number == len(touched) or touched[number] != block or pieces[number]:
+            order[kept] = order[block]
+            kept += 1
+    read, at = count - dropped, count - len(pieces) + pieces.sum()
+    now, next_ = at, len(targets)
+    for number in range(len(touched) - 1, -1, -1):
+        if not pieces[number]:
+            dropped -= 1
+            continue
+        if at == read:
+            break  # what is before stays where it is
+        begin = touched[number] - dropped
+        while read > begin + 1:
+            read, at = read - 1, at - 1
+            order[at] = order[read]
         for _ in range(pieces[number]):
-            out[used] = targets[next_]
-            used += 1
-            next_ += 1
-        begin = touched[number] + 1
-    for block in range(begin, len(order)):
-        out[used] = order[block]
-        used += 1
-    return out
+            at, next_ = at - 1, next_ - 1
+            order[at] = targets[next_]
+        read -= 1
+    return now
 
 
 @helper
