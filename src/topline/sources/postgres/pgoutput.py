@@ -169,9 +169,9 @@ def parse_relation(raw: bytes) -> Relation:
             modifiers.append(oid_and_modifier[1])
             at += 8
         if at != len(raw):
-            return _no_relation(raw)
+            _not_a("Relation", raw)
     except (struct.error, ValueError):
-        return _no_relation(raw)
+        _not_a("Relation", raw)
     return Relation(oid, namespace or "pg_catalog", name, tuple(columns), tuple(types), tuple(modifiers))
 
 
@@ -179,17 +179,13 @@ def parse_truncate(raw: bytes) -> tuple[int, ...]:
     """The oids of the tables that a Truncate message empties."""
     try:
         (count,) = struct.unpack_from(">i", raw, 1)
-        return struct.unpack_from(f">{count}I", raw, 6) if 0 <= count <= len(raw) else _no_truncate(raw)
+        return struct.unpack_from(f">{count}I", raw, 6) if 0 <= count <= len(raw) else _not_a("Truncate", raw)
     except struct.error:
-        return _no_truncate(raw)
+        _not_a("Truncate", raw)
 
 
-def _no_relation(raw: bytes) -> NoReturn:
-    raise UnreadableStreamError(f"not a Relation message: {raw[:100]!r}") from None
-
-
-def _no_truncate(raw: bytes) -> NoReturn:
-    raise UnreadableStreamError(f"not a Truncate message: {raw[:100]!r}") from None
+def _not_a(kind: str, raw: bytes) -> NoReturn:
+    raise UnreadableStreamError(f"not a {kind} message: {raw[:100]!r}") from None
 
 
 def _name(raw: bytes, at: int) -> tuple[str, int]:
