@@ -62,7 +62,12 @@ class EngineSettings(Settings):
         ge=0,
         description="In a backlog, publish no more often than this, nor for more than a fifth of the time; else at once.",
     )
-    compact_after_rows: int = Field(1_000_000, ge=1000, description="Changes in the log before they are folded into a segment.")
+    compact_after_rows: int = Field(
+        1_000_000,
+        ge=1000,
+        description="Changes in the log before they are folded into a segment; a batch counts as 100 more, for to read many "
+        "small ones takes long.",
+    )
     checkpoint_share: float = Field(
         0.05,
         ge=0,

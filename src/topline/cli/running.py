@@ -147,7 +147,7 @@ class Session:
     def _fold_log(self, stop: Callable[[], bool]) -> None:
         """Runs of a moment never come to an end with it: one waits, now and then, so that the log does not grow for ever."""
         log = self.started.engine.machinery.log
-        if log.pending_rows > _DEBT * self.project.config.engine.compact_after_rows:
+        if log.pending > _DEBT * self.project.config.engine.compact_after_rows:
             log.compact_in_background()
             while log.compacting and not stop():
                 time.sleep(_LOOK)

@@ -126,7 +126,7 @@ class Attendant:
         self._fetch()
         self._status.write(*report(self._engine, self._kinds), self._letters())
         log = self._engine.machinery.log
-        if log.pending_rows > self._compact_rows and time.monotonic() - self._begun >= SETTLED:
+        if log.pending > self._compact_rows and time.monotonic() - self._begun >= SETTLED:
             log.compact_in_background(hurried=self._engine.behind())
 
     def _answer(self) -> None:

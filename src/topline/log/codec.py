@@ -42,19 +42,24 @@ def encode_changes(changes: TableChanges) -> bytes:
 
 
 def decode_changes(table: str, partition: str, data: bytes) -> TableChanges:
-    stored = decode_table(data)
-    extra = 4 if stored.num_columns and stored.column_names[-1] == "_unchanged" else 3
-    width = stored.num_columns - extra
-    meta = [_numpy(stored.column(width + i)) for i in range(extra)]
+    rows, *meta = split(decode_table(data))
+    ops, hi, lo, *unchanged = map(_numpy, meta)
     return TableChanges(
         table=table,
         partition=partition,
-        rows=stored.select(list(range(width))),
-        ops=meta[0].astype(np.int8, copy=False),
-        hi=meta[1],
-        lo=meta[2],
-        unchanged=meta[3] if extra == 4 else None,
+        rows=rows,
+        ops=ops.astype(np.int8, copy=False),
+        hi=hi,
+        lo=lo,
+        unchanged=unchanged[0] if unchanged else None,
     )
+
+
+def split(stored: pa.Table) -> list[Any]:
+    """Of encoded changes the rows (a table), then op, hi, lo, and `unchanged` where there is one (columns)."""
+    extra = 4 if stored.num_columns and stored.column_names[-1] == "_unchanged" else 3
+    width = stored.num_columns - extra
+    return [stored.select(list(range(width))), *(stored.column(width + i) for i in range(extra))]
 
 
 def _numpy(column: pa.ChunkedArray) -> Any:

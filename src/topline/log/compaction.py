@@ -32,6 +32,7 @@ STEP_ROWS = 2_000_000  # changes folded at once, so that memory stays bounded in
 STEP_BYTES = 64 << 20  # the same as they lie in the log; decoded they are some ten times larger
 FAN = 4  # more: fewer rewrites, and more segments to read
 MOST = 12  # segments of a table that a backlog leaves unmerged: the processor is for what waits
+EPOCH_ROWS = 100  # to read an epoch takes as long as to read so many of its rows more
 _PATIENCE = 0.05  # seconds between two interrupts
 _PRUNE_BYTES, _PRUNE_ROWS = 4_000_000, 5_000
 
@@ -41,7 +42,7 @@ class _Step:
     after: int
     to: int
     purge: int
-    rows: int
+    weight: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +66,13 @@ class Compactor:
         self._connection: duckdb.DuckDBPyConnection | None = None
 
     def run(self, through: int, *, hurried: bool = False) -> int:
-        """Fold what is at or below epoch `through` and every pin. Returns the number of changes that it folded.
+        """Fold what is at or below epoch `through` and every pin. Returns the weight of what it folded.
 
         `hurried`: a backlog waits; older segments are merged only where there are many."""
         folded, leave = 0, MOST if hurried else 0
         with self._running:
             while not self._stopping and (step := self._next_step(through)) is not None and self._fold(step, leave):
-                folded += step.rows
+                folded += step.weight
             self.clean()
         return folded
 
@@ -109,12 +110,12 @@ class Compactor:
             sql = f"SELECT epoch, complete, rows, {size} FROM commits WHERE epoch > ? AND epoch <= ? ORDER BY epoch"
             commits = connection.execute(sql, (after, limit)).fetchall()
             letter = oldest_open(connection)
-        to, rows = _stretch(commits)
+        to, epochs, rows = _stretch(commits)
         if not to:
             return None
         checkpoint = self._books.get(CHECKPOINT)
         purge = min(to, to if checkpoint is None else int(checkpoint), to if letter is None else letter - 1)
-        return _Step(after, to, purge, rows)
+        return _Step(after, to, purge, weight(epochs, rows))
 
     def _fold(self, step: _Step, leave: int = 0) -> bool:
         """Replace the batches of a step by segments. False when a reader pinned an epoch of the step meanwhile.
@@ -228,19 +229,24 @@ class Compactor:
         return bool(rows)
 
 
-def _stretch(commits: Sequence[tuple[int, int, int, int]]) -> tuple[int, int]:
-    """The last epoch to fold in one step, and its changes: at least one epoch, else within STEP_ROWS and STEP_BYTES.
+def weight(epochs: int, rows: int) -> int:
+    """What it takes to read so much of the log, in rows."""
+    return rows + EPOCH_ROWS * epochs
+
+
+def _stretch(commits: Sequence[tuple[int, int, int, int]]) -> tuple[int, int, int]:
+    """The last epoch to fold in one step, the epochs and their changes: at least one, else within STEP_ROWS and STEP_BYTES.
 
     Never past the last complete one; before that also amid a transaction, for no reader asks for less than what is complete.
     """
     last = max((epoch for epoch, complete, _, _ in commits if complete), default=0)
     to, rows, size = 0, 0, 0
-    for epoch, _, count, length in commits:
+    for number, (epoch, _, count, length) in enumerate(commits):
         rows, size = rows + count, size + length
         if epoch > last or (to and (rows > STEP_ROWS or size > STEP_BYTES)):
-            return to, rows - count
+            return to, number, rows - count
         to = epoch
-    return to, rows
+    return to, len(commits), rows
 
 
 def _merged(segments: Sequence[Segment], pending: int) -> tuple[Segment, ...]:

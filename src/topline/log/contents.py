@@ -5,21 +5,23 @@ the changes of a key across them: (batch's seq, row) for batches, the last seq t
 """
 
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from topline.changes import DELETE
-from topline.log.codec import decode_changes, decode_schema
+from topline.log.codec import decode_schema, decode_table, split
 from topline.schema import TableSchema
 
 ORDER_BITS = 24  # a batch record holds less than 2^24 rows; seq has the other 39 bits
 META = ("_partition", "_hi", "_lo", "_epoch", "_time")
 CHUNK_ROWS = 122_880  # DuckDB's row group
+_SMALL = 1_000  # rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,14 +159,10 @@ def parquet(path: Path, more: str = "") -> str:
 
 def _register(connection: duckdb.DuckDBPyConnection, contents: Contents) -> list[_Input]:
     """One registered Arrow table for each set of columns that the batches came with."""
-    groups: dict[pa.Schema, list[pa.Table]] = {}
-    for record in contents.records:
-        rows = decoded(contents.table, record)
-        groups.setdefault(rows.schema, []).append(rows)
     inputs = []
-    for number, tables in enumerate(groups.values()):
+    for number, table in enumerate(decoded(contents.records)):
         name = f"~batches {number} of {contents.table}"
-        connection.register(name, pa.concat_tables(tables).unify_dictionaries())
+        connection.register(name, table.unify_dictionaries())
         inputs.append(_Input(quoted(name), _types(connection, name), "_ord", several=True))
     return inputs
 
@@ -175,21 +173,35 @@ def _types(connection: duckdb.DuckDBPyConnection, name: str) -> dict[str, str]:
     return {column: names.get(kind, kind) for column, kind, *_ in found}
 
 
-def decoded(table: str, record: Record) -> pa.Table:
-    """A batch record's rows with META, `_deleted` and `_ord`."""
-    changes = decode_changes(table, record.partition, record.data)
-    count = len(changes)
-    partition = pa.DictionaryArray.from_arrays(np.zeros(count, dtype=np.int32), pa.array([record.partition]))
+def decoded(records: Iterable[Record]) -> list[pa.Table]:
+    """The rows of batch records, in order, with META, `_deleted` and `_ord`: a table for each set of columns."""
+    groups: dict[pa.Schema, list[tuple[Record, pa.Table]]] = {}
+    for record in records:
+        stored = decode_table(record.data)
+        groups.setdefault(stored.schema, []).append((record, stored))
+    return [_with_meta(group) for group in groups.values()]
+
+
+def _with_meta(group: Sequence[tuple[Record, pa.Table]]) -> pa.Table:
+    """Records of one set of columns, side by side; many small ones are worked out together, as a record alone takes so long."""
+    records, tables = [record for record, _ in group], [table for _, table in group]
+    counts = np.array([len(table) for table in tables])
+    stored = pa.concat_tables(tables)
+    if len(stored) < _SMALL * len(tables):
+        stored = stored.combine_chunks()
+    partitions = pa.array([record.partition for record in records], pa.string()).dictionary_encode()
+    seqs, epochs, times = (np.array([getattr(record, name) for record in records]) for name in ("seq", "epoch", "time"))
+    within = np.arange(len(stored)) - np.repeat(np.cumsum(counts) - counts, counts)
+    rows, ops, hi, lo = split(stored)
     extra = {
-        "_partition": partition,
-        "_hi": pa.array(changes.hi),
-        "_lo": pa.array(changes.lo),
-        "_epoch": pa.array(np.full(count, record.epoch, dtype=np.int64)),
-        "_time": pa.array(np.full(count, record.time, dtype=np.int64)),
-        "_deleted": pa.array(changes.ops == DELETE),
-        "_ord": pa.array(np.arange(count, dtype=np.int64) + (record.seq << ORDER_BITS)),
+        "_partition": partitions.take(pa.array(np.repeat(np.arange(len(counts)), counts))),
+        "_hi": hi,
+        "_lo": lo,
+        "_epoch": pa.array(np.repeat(epochs, counts)),
+        "_time": pa.array(np.repeat(times, counts)),
+        "_deleted": pc.equal(ops, DELETE),
+        "_ord": pa.array(np.repeat(seqs << ORDER_BITS, counts) + within),
     }
-    rows = changes.rows
     return pa.table([*rows.columns, *extra.values()], names=[*rows.column_names, *extra])
 
 

@@ -79,11 +79,11 @@ def _cast(connection: duckdb.DuckDBPyConnection, schema: TableSchema, contents: 
 
 def _last_changes(schema: TableSchema, records: Sequence[Record]) -> pa.Table | None:
     """The last change of each key in batches, in the columns of `Relations.rows`; None where a batch has other columns."""
-    parts = [decoded(schema.name, record) for record in records]
+    parts = decoded(records)
     own = pa.schema([*schema.arrow, *(field for field in parts[0].schema if field.name in (*META, "_deleted", "_ord"))])
-    if any(part.schema != own for part in parts):
+    if len(parts) > 1 or parts[0].schema != own:
         return None
-    rows = pa.concat_tables(parts).unify_dictionaries().combine_chunks()
+    rows = parts.pop().unify_dictionaries().combine_chunks()
     del parts  # a step is in memory twice at most
     keep = _last(rows.select(list(schema.key)))
     for name in schema.key:  # rows from under another key

@@ -13,7 +13,7 @@ from topline.faults import point
 from topline.log import letters, unfinished
 from topline.log.books import _KEPT
 from topline.log.codec import encode_changes, encode_schema, encode_sweep, encode_table, to_micros
-from topline.log.compaction import Compactor
+from topline.log.compaction import Compactor, weight
 from topline.log.contents import ORDER_BITS
 from topline.log.database import FILE, SEGMENTS, Database, create, damaged, verify
 from topline.log.entry import HeldChange, LetterState, LogEntry
@@ -43,7 +43,7 @@ class Log(LogReader):
         self.trouble = ""  # why the last fold in the background failed; '' once one went through
         self._last_epoch = super().epoch
         self._schemas = self.schemas()
-        self._appended, self._folded_rows = self._unfolded(), 0
+        self._appended, self._done = self._unfolded(), 0
 
     @classmethod
     def open(cls, state_dir: Path, project: str) -> "Log":
@@ -91,9 +91,9 @@ class Log(LogReader):
             )
 
     @property
-    def pending_rows(self) -> int:
-        """Changes that are not folded into segments yet."""
-        return self._appended - self._folded_rows
+    def pending(self) -> int:
+        """What is not folded into segments yet: changes, an epoch counted as some more."""
+        return self._appended - self._done
 
     def append(self, entry: LogEntry) -> int:
         """Commit one epoch, and return its number. It is on the disk then; WorkError when it is not, and nothing of it stays.
@@ -127,7 +127,7 @@ class Log(LogReader):
                 point("append:letters")
             connection.executemany(_DIRTY, dirty)
             point("append:before-commit")
-        self._last_epoch, self._appended = epoch, self._appended + rows
+        self._last_epoch, self._appended = epoch, self._appended + weight(1, rows)
         self._schemas |= entry.schemas
         point("append:after-commit")
         return epoch
@@ -152,7 +152,7 @@ class Log(LogReader):
         with self._database.write() as connection:
             unfinished.discard(connection)
         self._last_epoch = super().epoch
-        self._appended, self._folded_rows = self._unfolded(), 0
+        self._appended, self._done = self._unfolded(), 0
 
     def declare(self, schemas: Mapping[str, TableSchema]) -> None:
         """The schemas in which tables are logged from now on. Writes only what differs."""
@@ -198,7 +198,7 @@ class Log(LogReader):
         published = max(self.published_epochs().values(), default=None)
         bounds = [bound for bound in (published, through) if bound is not None]
         if bounds:
-            self._folded_rows += self._compactor.run(min(bounds), hurried=hurried)
+            self._done += self._compactor.run(min(bounds), hurried=hurried)
 
     def compact_in_background(self, through: int | None = None, *, hurried: bool = False) -> bool:
         """`compact` in a thread. False when one is under way, or when a disk did not take the last one, which is tried again
@@ -234,8 +234,8 @@ class Log(LogReader):
 
     def _unfolded(self) -> int:
         with self._database.read() as connection:
-            sql = "SELECT coalesce(sum(rows), 0) FROM commits WHERE epoch > ?"
-            return int(connection.execute(sql, (floor(connection),)).fetchone()[0])
+            sql = "SELECT count(*), coalesce(sum(rows), 0) FROM commits WHERE epoch > ?"
+            return weight(*connection.execute(sql, (floor(connection),)).fetchone())
 
 
 def _held_row(part: HeldChange) -> tuple[object, ...]:

@@ -355,11 +355,11 @@ def test_folding_stops_at_what_is_published(log: Log) -> None:
     for number in range(4):
         log.append(LogEntry(changes=[changes(ORDERS, [order(number)])]))
     log.compact()
-    assert (log.floor, log.pending_rows) == (0, 4)
+    assert (log.floor, log.pending) == (0, 404)
     log.mark_published(3, ["a"])
     log.mark_published(1, ["halted"])
     log.compact(through=4)
-    assert (log.floor, log.pending_rows) == (3, 1)
+    assert (log.floor, log.pending) == (3, 101)
     with pytest.raises(StateError, match="the oldest that can be read is 3"):
         list(log.snapshot(ORDERS.name, 2))
 

@@ -67,7 +67,7 @@ def test_folding_may_stop_amid_a_transaction_that_is_complete_and_never_amid_ano
 
 def test_a_step_has_at_least_one_epoch_and_is_bounded_in_rows_and_bytes() -> None:
     commits = [(1, 0, 5_000_000, 1), (2, 1, 10, 1 << 30), (3, 1, 10, 1), (4, 0, 1, 1)]
-    assert _stretch(commits) == (1, 5_000_000)
-    assert _stretch(commits[1:]) == (2, 10)
-    assert _stretch(commits[2:]) == (3, 10)
-    assert _stretch(commits[3:]) == (0, 0)
+    assert _stretch(commits) == (1, 1, 5_000_000)
+    assert _stretch(commits[1:]) == (2, 1, 10)
+    assert _stretch(commits[2:]) == (3, 1, 10)
+    assert _stretch(commits[3:]) == (0, 0, 0)
