@@ -18,6 +18,7 @@ SIZES = {"small": (40, 1), "full": (300, 3)}
 RATES = (10, 100, 1_000, 5_000)
 BARRED = 1_000
 _PAUSE = 0.05  # between two probes
+_LOOK = 0.005  # between two looks for a probe: who asks without a rest takes a core from what he measures
 PLACE = "INSERT INTO orders VALUES (%s, 'probe', %s, now(), 'EUR', 'placed')"
 LINE = "INSERT INTO order_items VALUES (%s, 1, 'Books', 'Atlas', 1, 10.00)"
 BUSY = """
@@ -93,6 +94,7 @@ def _probe(connection: psycopg.Connection, url: str, salesman: str) -> float:
     while not _history(url, salesman):
         if time.monotonic() - begin > 60:
             raise SystemExit(f"{salesman} did not become visible within 60 s")
+        time.sleep(_LOOK)
     seen = time.monotonic() - begin
     time.sleep(_PAUSE)
     return seen
