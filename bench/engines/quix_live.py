@@ -1,18 +1,22 @@
 """Quix Streams: its state store (RocksDB) below one key, so that no second topic is needed, on librdkafka's own mock broker.
 
-Without the greatest sale of a day: taking one back would need all amounts of a group, written anew at each event.
+Without the greatest sale of a day: taking one back would need all amounts of a group, written anew at each event. The broker
+forgets what is older than 100,000 records: another process produces no further ahead than it may.
 """
 
 import json
+import subprocess
+import sys
 import tempfile
 import time
 from importlib import import_module
-from typing import Any
+from typing import IO, Any
 
 from bench.engines.common import COLUMNS, MEN, batches, first, rows, table, told
 
 TOPIC = "events"
 CITIES = ("date", "country", "region", "city", "total", "sales")
+AHEAD, STEP = 40_000, 10_000  # records
 CONFIG = {"retention.ms": "-1", "retention.bytes": "-1", "cleanup.policy": "delete"}
 FOUND: dict[str, dict[str, Any]] = {"city": {}, "man": {}}
 
@@ -20,8 +24,9 @@ FOUND: dict[str, dict[str, Any]] = {"city": {}, "man": {}}
 class Fold:
     """Notes when the first load was through."""
 
-    def __init__(self, load: int) -> None:
-        self.load, self.seen = load, 0
+    def __init__(self, load: int, allow: IO[bytes]) -> None:
+        """`allow`: a line on it lets the producer go on by a step."""
+        self.load, self.allow, self.seen = load, allow, 0
         self.wall = self.cpu = 0.0
 
     def __call__(self, row: list[Any], state: Any) -> None:
@@ -36,6 +41,9 @@ class Fold:
         else:
             state.set(row[0], kept)
         self.seen += 1
+        if self.seen % STEP == 0:
+            self.allow.write(b"\n")
+            self.allow.flush()
         if self.seen == self.load:
             self.wall, self.cpu = time.perf_counter(), time.process_time()
 
@@ -59,11 +67,13 @@ def main() -> None:
     kafka, models = import_module("confluent_kafka"), import_module("quixstreams.models.topics")
     broker = kafka.Producer({"bootstrap.servers": "mock", "test.mock.num.brokers": 1})
     address = next(f"{one.host}:{one.port}" for one in broker.list_topics(timeout=30).brokers.values())
-    load, count = _produce(kafka.Producer({"bootstrap.servers": address, "queue.buffering.max.messages": 10_000_000}))
+    load = len(first())
+    count = load + sum(map(len, batches()))
     known = models.TopicConfig(num_partitions=1, replication_factor=1, extra_config=CONFIG)
     # The mock broker does not tell a topic's settings.
     models.admin.TopicAdmin.inspect_topics = lambda _self, names, timeout=None: dict.fromkeys(names, known)  # noqa: ARG005
-    with tempfile.TemporaryDirectory() as folder:
+    producing = subprocess.Popen([sys.executable, *sys.argv, address], stdin=subprocess.PIPE)
+    with tempfile.TemporaryDirectory() as folder, producing:
         application = import_module("quixstreams").Application(
             broker_address=address,
             consumer_group="bench",
@@ -73,7 +83,8 @@ def main() -> None:
             state_dir=folder,
             loglevel="ERROR",
         )
-        fold = Fold(load)
+        assert producing.stdin is not None
+        fold = Fold(load, producing.stdin)
         events = application.dataframe(application.topic(TOPIC, value_deserializer="json"))
         events.apply(fold, stateful=True)
         application.run(count=count)
@@ -83,19 +94,23 @@ def main() -> None:
     told(table(CITIES, cities), table(MEN, men), seconds, cpu)
 
 
-def _produce(producer: Any) -> tuple[int, int]:
-    """All events, under one key: how many are the first load, and how many there are."""
-    load = count = 0
-    for part, events in enumerate([first(), *batches()]):
+def produce(address: str) -> None:
+    """All events, under one key, no further ahead of their reader than AHEAD: he writes a line for each STEP."""
+    producer = import_module("confluent_kafka").Producer({"bootstrap.servers": address})
+    count = 0
+    for events in (first(), *batches()):
         for row in rows(events):
             producer.produce(TOPIC, key="all", value=json.dumps(row))
             count += 1
-            if count % 1000 == 0:
-                producer.poll(0)
-        producer.flush(60)
-        load = count if part == 0 else load
-    return load, count
+            if count % STEP == 0:
+                producer.flush(60)
+                if count >= AHEAD:
+                    sys.stdin.buffer.readline()
+    producer.flush(60)
 
 
 assert COLUMNS[7:] == ("cents", "deleted")  # the fold counts on the order
-main()
+if len(sys.argv) > 2:
+    produce(sys.argv[2])
+else:
+    main()
