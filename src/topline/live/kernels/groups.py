@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from topline.live.kernels.compiler import helper, kernel
+from topline.compiler import helper, kernel
 from topline.live.kernels.shapes import HALF, LOWER, NULL, Hashes, Ints
 
 _MOST_HEFT = np.int64(2**31)

@@ -10,7 +10,7 @@ is not compared.
 
 import numpy as np
 
-from topline.live.kernels.compiler import helper, kernel
+from topline.compiler import helper, kernel
 from topline.live.kernels.memory import prefetch
 from topline.live.kernels.rows import value, write
 from topline.live.kernels.shapes import BLOCK, DESCENDING, LOW, NULL, NULLS_FIRST, TEXT, Bytes, Hashes, Ints, Starts, Words

@@ -11,7 +11,7 @@ the other from a place that the tag gives; it is never full. All cost O(rows han
 
 import numpy as np
 
-from topline.live.kernels.compiler import helper, kernel
+from topline.compiler import helper, kernel
 from topline.live.kernels.memory import AHEAD, prefetch
 from topline.live.kernels.shapes import HALF, LOW, LOWER, NULL, VACANT, Hashes, Ints, Words
 

@@ -10,7 +10,7 @@ so that a start takes 32 bits; both have an entry for the string that comes next
 import numpy as np
 import numpy.typing as npt
 
-from topline.live.kernels.compiler import helper, kernel
+from topline.compiler import helper, kernel
 from topline.live.kernels.memory import AHEAD, prefetch, word_at
 from topline.live.kernels.rows import home_of
 from topline.live.kernels.shapes import HALF, LOW, NULL, PAGE_BITS, VACANT, Bytes, Hashes, Ints, Starts

@@ -1,4 +1,5 @@
-"""How the kernels are compiled: ahead of their first call, without threads, loose arithmetic or Python's lock; kept on disk."""
+"""How kernels (loops over columns, in folders of that name) are compiled: ahead of their first call, without threads, loose
+arithmetic or Python's lock; kept on disk."""
 
 import hashlib
 import os
@@ -16,7 +17,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def _folder() -> str:
     """Where compiled code is kept: of these sources only, since numba does not notice that a helper of another file changed."""
     digest = hashlib.blake2b(digest_size=8)
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    for source in (Path(__file__), *sorted(Path(__file__).parent.rglob("kernels/*.py"))):
         digest.update(source.read_bytes())
     home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
     for parent in (home / "topline", Path(tempfile.gettempdir()) / f"topline-{os.getuid()}"):
