@@ -1,12 +1,13 @@
 # make demo [DURATION=30s]   the whole on this machine, rankings live in the terminal
 # make test                  the tests (minutes)
 # make test-long             those that take longer: larger data, every kill, every bad network; the faults' table in build/faults.md
+# make test-cluster          those that need Kafka's servers (Java 17 and Maven; the jars are fetched once)
 # make soak [N=10000] [MINUTES=..] [SEED=..] [WHAT=histories|resources]
 #                            histories until N are done or the time is over; a failure prints the line that replays it
 # make mutants [MUTANTS=300] changes the live engine in so many places, one at a time, and asks whether a test notices (hours)
 # make bench [ONLY="whole drain"] [SCALE=small|full] [RESUME=1]   figures, and docs/benchmarks.md made of them
 # make setup-dbt             .venv-dbt, in which the tests run dbt (make test does it by itself)
-.PHONY: help setup setup-dbt demo test test-long soak mutants lint format lock bench
+.PHONY: help setup setup-dbt demo test test-long test-cluster soak mutants lint format lock bench
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -21,7 +22,11 @@ demo: setup
 	@exec .venv/bin/topline demo $(if $(DURATION),--duration $(DURATION))
 
 test: setup-dbt
-	.venv/bin/python -m pytest -m "not long" -n 2 --dist loadfile $(PYTEST)
+	.venv/bin/python -m pytest -m "not long and not cluster" -n 2 --dist loadfile $(PYTEST)
+
+test-cluster: setup
+	@sh scripts/setup-cluster.sh
+	.venv/bin/python -m pytest -m "cluster and not long" $(PYTEST)
 
 test-long: setup-dbt
 	@sh scripts/test-long.sh $(PYTEST)

@@ -6,7 +6,7 @@ TOPLINE_TEST_FAULTS="$PWD/build/faults.jsonl"
 export TOPLINE_TEST_FAULTS
 : > "$TOPLINE_TEST_FAULTS"
 code=0
-.venv/bin/python -m pytest -m long -n 2 --dist loadfile "$@" || code=$?
+.venv/bin/python -m pytest -m "long and not cluster" -n 2 --dist loadfile "$@" || code=$?
 .venv/bin/python -m tests.faults.report "$TOPLINE_TEST_FAULTS" > build/faults.md
 cat build/faults.md
 exit $code

@@ -20,7 +20,7 @@ class Position(NamedTuple):
     """Where a partition of a source stands; monotone, compared as a pair.
 
     PostgreSQL: (commit LSN, sequence in the transaction). Files: (generation of the file, line), each re-read being a
-    new generation. Pulled sources: (poll, row). Kafka: (topic generation, offset).
+    new generation. Pulled sources: (poll, row). Kafka: (topic generation, 2 x offset).
     """
 
     hi: int

@@ -91,6 +91,7 @@ class Config(Settings):
     results: ResultsSettings = Field(default_factory=lambda: ResultsSettings(), description="Where rankings are published.")
     engine: EngineSettings = Field(default_factory=lambda: EngineSettings(), description="How the live engine works.")
     api: ApiSettings = Field(default_factory=lambda: ApiSettings(), description="The REST API.")
+    kafka: dict[str, Any] = Field(default_factory=dict, description="The Kafka cluster, for what runs on it.")
     sources: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="Name -> settings of a source; `kind` says which (see docs/sources/)."
     )

@@ -9,6 +9,7 @@ ToplineError
 │   ├── SourceHalted        one source stops until a person acts; the others go on
 │   │   └── SourceNotReady  ... at the source itself: it is looked at again, and goes on by itself
 │   ├── ModelHalted         one model stops (overflow, broken key); the others go on
+│   ├── FormatError         bytes or a schema that are not what their format says
 │   ├── StateError          the state folder is another project's, newer, damaged or in use
 │   └── FencedError         another writer owns the result tables
 """
@@ -71,6 +72,10 @@ class ModelHalted(WorkError):  # noqa: N818
     def __init__(self, message: str, *, model: str = "") -> None:
         super().__init__(message)
         self.model = model
+
+
+class FormatError(WorkError):
+    pass
 
 
 class StateError(WorkError):

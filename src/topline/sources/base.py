@@ -11,6 +11,7 @@ from typing import Protocol
 import pyarrow as pa
 
 from topline.changes import DeadLetter, Position, SourceBatch, TableChanges
+from topline.kafka.settings import KafkaSettings
 from topline.schema import TableSchema
 
 
@@ -27,13 +28,14 @@ class Context:
     """What a source is made from. `tables`: declared columns and keys by table name without the source (`orders`).
 
     `settings` have their secrets resolved; `root` is the project's folder; `state_dir` is the engine's, for temporary spill
-    and the embedded PostgreSQL; `zone` is the source's time zone for times that carry none.
+    and the embedded PostgreSQL; `zone` is the source's time zone for times that carry none; `kafka`: the project's cluster.
     """
 
     name: str
     tables: Mapping[str, TableSchema]
     root: Path
     state_dir: Path
+    kafka: KafkaSettings | None = None
 
 
 @dataclass(frozen=True, slots=True)

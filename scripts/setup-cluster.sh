@@ -1,0 +1,16 @@
+#!/bin/sh
+# Puts the jars of the platform's servers into deploy/jvm/build, by Maven. Runs again only when one of the poms changed.
+set -eu
+cd "$(dirname "$0")/.."
+home=$PWD/deploy/jvm/build
+now=$(cat deploy/jvm/pom.xml deploy/jvm/*/pom.xml | cksum)
+if [ -f "$home/.poms" ] && [ "$(cat "$home/.poms")" = "$now" ]; then exit 0; fi
+if ! command -v mvn >/dev/null 2>&1; then
+    echo "The servers' jars come by Maven, and there is none on the PATH. Install it: sudo apt-get install maven" >&2
+    exit 1
+fi
+
+echo "fetching Kafka, Connect, Debezium, the registry, Flink and Spark's connectors into deploy/jvm/build (minutes; 0.6 GB)" >&2
+rm -rf "$home"
+mvn --quiet --batch-mode -f deploy/jvm/pom.xml -Dhome="$home" package
+printf '%s' "$now" > "$home/.poms"

@@ -1,0 +1,117 @@
+"""Doors to the brokers: an admin client, consumers, producers, and what their errors mean here."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from topline.errors import ConfigError, SourceNotReady, TransientError, WorkError
+from topline.kafka.settings import KafkaSettings, Tls, file_of
+
+try:
+    from confluent_kafka import (
+        OFFSET_BEGINNING,
+        Consumer,
+        KafkaError,
+        KafkaException,
+        Message,
+        Producer,
+        TopicCollection,
+        TopicPartition,
+    )
+    from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
+except ImportError:
+    raise ConfigError("Kafka needs the client library: pip install 'topline[kafka]'") from None
+
+__all__ = [
+    "OFFSET_BEGINNING", "AdminClient", "Client", "ConfigResource", "Consumer", "KafkaError", "KafkaException", "Message",
+    "Producer", "ResourceType", "TopicCollection", "TopicPartition", "failure", "translated",
+]  # fmt: skip
+
+_PERSON = frozenset(
+    {
+        "_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED", "_SSL", "TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED",
+        "CLUSTER_AUTHORIZATION_FAILED", "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC",
+        "POLICY_VIOLATION", "_UNKNOWN_PARTITION",
+    }
+)  # fmt: skip
+"""Errors that no other try heals, by librdkafka's names."""
+
+
+class Client:
+    """The settings of a cluster as librdkafka takes them. ConfigError for a file that cannot be read."""
+
+    def __init__(self, settings: KafkaSettings, root: Path, name: str = "topline") -> None:
+        """`name`: what the brokers' logs and quotas know us by."""
+        self.settings = settings
+        self._common: dict[str, Any] = {
+            "bootstrap.servers": settings.addresses,
+            "client.id": name,
+            "security.protocol": _protocol(settings),
+            "socket.timeout.ms": int(settings.timeout * 1000),
+            "log_level": 2,  # what goes wrong comes as an error as well
+            **_tls(settings.tls, root),
+            **_sasl(settings),
+        }
+
+    def admin(self) -> AdminClient:
+        return AdminClient(dict(self._common))
+
+    def consumer(self, group: str, **more: Any) -> Consumer:
+        """Reads what is committed, from places that it is told: nothing is stored at the brokers."""
+        ours = {
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "isolation.level": "read_committed",
+            "auto.offset.reset": "error",
+            "enable.partition.eof": True,
+            "allow.auto.create.topics": False,
+        }
+        return Consumer({**self._common, **ours, **more})
+
+    def producer(self, **more: Any) -> Producer:
+        """Every record on all copies, once, in order."""
+        ours = {"acks": "all", "enable.idempotence": True, "compression.type": "lz4", "linger.ms": 5}
+        return Producer({**self._common, **ours, **more})
+
+
+def _protocol(settings: KafkaSettings) -> str:
+    return f"{'SASL_' if settings.sasl else ''}{'PLAINTEXT' if settings.tls is None else 'SSL'}"
+
+
+def _tls(tls: Tls | None, root: Path) -> dict[str, str]:
+    if tls is None:
+        return {}
+    files = {"ssl.ca.location": tls.ca, "ssl.certificate.location": tls.certificate, "ssl.key.location": tls.key}
+    found = {name: file_of(root, path) for name, path in files.items() if path}
+    if tls.key_password is not None:
+        found["ssl.key.password"] = tls.key_password.get_secret_value()
+    return found
+
+
+def _sasl(settings: KafkaSettings) -> Mapping[str, str]:
+    if settings.sasl is None:
+        return {}
+    return {
+        "sasl.mechanism": settings.sasl.mechanism,
+        "sasl.username": settings.sasl.username,
+        "sasl.password": settings.sasl.password.get_secret_value(),
+    }
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Errors of the library in our words: TransientError, or SourceNotReady for what a person must mend."""
+    try:
+        yield
+    except TimeoutError:
+        raise TransientError(f"Kafka: cannot {doing}: the brokers do not answer") from None
+    except KafkaException as error:
+        raise failure(error.args[0], doing) from None
+
+
+def failure(error: KafkaError, doing: str) -> WorkError:
+    """What an error means: `doing` says what was tried (`read shop.public.orders`)."""
+    text = f"Kafka: cannot {doing}: {error.str()} ({error.name()})"
+    return SourceNotReady(text) if error.name() in _PERSON else TransientError(text)

@@ -1,0 +1,1 @@
+"""Loops over records of Kafka, compiled once a machine."""
