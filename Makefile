@@ -49,7 +49,7 @@ format: setup
 
 lock:
 	.venv/bin/uv lock
-	.venv/bin/uv export --quiet --frozen --no-emit-project --all-groups --format requirements-txt --no-header -o requirements.lock
+	.venv/bin/uv export --quiet --frozen --no-emit-project --format requirements-txt --no-header -o requirements.lock
 	.venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header scripts/dbt.in -o scripts/dbt.lock
 
 bench: setup

@@ -2,6 +2,9 @@
 # Puts the jars of the platform's servers into deploy/jvm/build, by Maven. Runs again only when one of the poms changed.
 set -eu
 cd "$(dirname "$0")/.."
+# A Java for the registry, which wants 21 (two names: older uv, newer uv).
+export UV_NATIVE_TLS=true UV_SYSTEM_CERTS=true UV_PYTHON_DOWNLOADS=never
+.venv/bin/uv sync --quiet --frozen --inexact --group cluster
 home=$PWD/deploy/jvm/build
 now=$(cat deploy/jvm/pom.xml deploy/jvm/*/pom.xml | cksum)
 if [ -f "$home/.poms" ] && [ "$(cat "$home/.poms")" = "$now" ]; then exit 0; fi
