@@ -72,7 +72,7 @@ def main() -> None:
     known = models.TopicConfig(num_partitions=1, replication_factor=1, extra_config=CONFIG)
     # The mock broker does not tell a topic's settings.
     models.admin.TopicAdmin.inspect_topics = lambda _self, names, timeout=None: dict.fromkeys(names, known)  # noqa: ARG005
-    producing = subprocess.Popen([sys.executable, *sys.argv, address], stdin=subprocess.PIPE)
+    producing = subprocess.Popen([sys.executable, *sys.argv, address], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with tempfile.TemporaryDirectory() as folder, producing:
         application = import_module("quixstreams").Application(
             broker_address=address,
@@ -84,6 +84,8 @@ def main() -> None:
             loglevel="ERROR",
         )
         assert producing.stdin is not None
+        assert producing.stdout is not None
+        producing.stdout.readline()  # the topic is there
         fold = Fold(load, producing.stdin)
         events = application.dataframe(application.topic(TOPIC, value_deserializer="json"))
         events.apply(fold, stateful=True)
@@ -95,7 +97,8 @@ def main() -> None:
 
 
 def produce(address: str) -> None:
-    """All events, under one key, no further ahead of their reader than AHEAD: he writes a line for each STEP."""
+    """All events, under one key, no further ahead of their reader than AHEAD: he writes a line for each STEP. Writes one once
+    the first are there."""
     producer = import_module("confluent_kafka").Producer({"bootstrap.servers": address})
     count = 0
     for events in (first(), *batches()):
@@ -104,9 +107,12 @@ def produce(address: str) -> None:
             count += 1
             if count % STEP == 0:
                 producer.flush(60)
+                if count == STEP:
+                    print(flush=True)
                 if count >= AHEAD:
                     sys.stdin.buffer.readline()
     producer.flush(60)
+    sys.stdin.buffer.read()  # until its reader has all
 
 
 assert COLUMNS[7:] == ("cents", "deleted")  # the fold counts on the order
