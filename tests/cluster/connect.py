@@ -1,13 +1,8 @@
 """Kafka Connect, distributed, with Debezium's connectors and the registry's converter."""
 
-import json
-import urllib.error
 import urllib.request
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from psycopg.conninfo import conninfo_to_dict
 
 from tests.cluster.kafka import logging
 from tests.cluster.process import Process, Server, java
@@ -68,73 +63,3 @@ class Connect:
         path = self.folder / "connect.properties"
         path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
         return path
-
-    def put(self, name: str, config: dict[str, str]) -> None:
-        """Make or change a connector."""
-        request = urllib.request.Request(
-            f"{self.url}/connectors/{name}/config",
-            json.dumps(config).encode(),
-            {"Content-Type": "application/json"},
-            method="PUT",
-        )
-        with urllib.request.urlopen(request, timeout=30):
-            pass
-
-    def delete(self, name: str) -> None:
-        with urllib.request.urlopen(urllib.request.Request(f"{self.url}/connectors/{name}", method="DELETE"), timeout=30):
-            pass
-
-    def states(self, name: str) -> list[str]:
-        """Those of a connector and of its tasks; none while Connect starts it."""
-        try:
-            with urllib.request.urlopen(f"{self.url}/connectors/{name}/status", timeout=10) as answer:
-                found = json.load(answer)
-        except urllib.error.HTTPError:
-            return []
-        return [str(found["connector"]["state"]), *(str(task["state"]) for task in found["tasks"])]
-
-
-def debezium(dsn: str, prefix: str, tables: Sequence[str], registry: str = "") -> dict[str, str]:
-    """A connector's settings, as Topline's readers want them: `dsn` of the database, `registry` its address for Avro."""
-    database = conninfo_to_dict(dsn)
-    settings = {
-        "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
-        "plugin.name": "pgoutput",
-        "database.hostname": str(database["host"]),
-        "database.port": str(database["port"]),
-        "database.user": str(database["user"]),
-        "database.password": str(database["password"]),
-        "database.dbname": str(database["dbname"]),
-        "topic.prefix": prefix,
-        "slot.name": f"debezium_{prefix}",
-        "publication.name": f"debezium_{prefix}",
-        "publication.autocreate.mode": "filtered",
-        "table.include.list": ",".join(tables),
-        "exactly.once.support": "required",
-        "decimal.handling.mode": "string",
-        "time.precision.mode": "isostring",
-        "binary.handling.mode": "hex",
-        "interval.handling.mode": "string",
-        "tombstones.on.delete": "true",
-        "topic.creation.default.partitions": "3",
-        "topic.creation.default.replication.factor": "-1",
-        "topic.creation.default.cleanup.policy": "compact",
-        "poll.interval.ms": "50",
-    }
-    return settings | (_avro(registry) if registry else {})
-
-
-def _avro(registry: str) -> dict[str, str]:
-    """Apicurio's converter, in Confluent's wire format, with the schema's id that the Confluent API knows."""
-    one = {
-        "": "io.apicurio.registry.utils.converter.AvroConverter",
-        ".apicurio.registry.url": registry,
-        ".apicurio.registry.auto-register": "true",
-        ".apicurio.registry.if-exists": "RETURN_OR_UPDATE",
-        ".apicurio.registry.as-confluent": "true",
-        ".apicurio.registry.use-id": "contentId",
-        ".apicurio.registry.headers.enabled": "false",
-        ".apicurio.registry.artifact-resolver-strategy": "io.apicurio.registry.serde.strategy.TopicIdStrategy",
-        ".schemas.enable": "true",
-    }
-    return {f"{side}.converter{name}": value for side in ("key", "value") for name, value in one.items()}

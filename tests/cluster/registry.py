@@ -39,11 +39,6 @@ class Registry:
         """Its Confluent API."""
         return f"http://127.0.0.1:{self.port}/apis/ccompat/v7"
 
-    @property
-    def own_url(self) -> str:
-        """The API of its own that the converter speaks."""
-        return f"http://127.0.0.1:{self.port}/apis/registry/v2"
-
     def _healthy(self) -> bool:
         with urllib.request.urlopen(f"{self.url}/subjects", timeout=2) as answer:
             return bool(answer.status == 200)

@@ -1,5 +1,6 @@
 """A company sells in three ways; its shop's sales come through Debezium and Kafka. The rankings are those of its ledger."""
 
+import itertools
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +11,6 @@ import psycopg
 import pytest
 import yaml
 
-from tests.cluster.connect import debezium
 from tests.cluster.stack import Stack
 from tests.polling import until
 from tests.project import TestProject, embedded_dsn, new_project
@@ -18,15 +18,25 @@ from topline.cli.running import Session, session
 from topline.config import load_project
 from topline.embedded.partner import book_of
 from topline.generate import Generator, Options, compare
+from topline.ingest.connect import Connect
+from topline.kafka.settings import Connect as ConnectSettings
 
 pytestmark = pytest.mark.cluster
-TABLES = ("customers", "salesmen", "orders", "order_items")
 QUICK = (
     "TOPLINE_SOURCES__PARTNER__EVERY=0.1",
     "TOPLINE_SOURCES__BRANCHES__SETTLE=0.05",
     "TOPLINE_SOURCES__BRANCHES__POLL=0.05",
 )
 RATE = 100.0
+_numbers = itertools.count(1)
+TABLES = {
+    "customers": "customer_id text PRIMARY KEY, customer_name text, country text, region text, city text",
+    "salesmen": "salesman_id text PRIMARY KEY, salesman_name text",
+    "orders": "order_id text PRIMARY KEY, customer_id text, salesman_id text, ordered_at timestamptz, currency text, "
+    "status text",
+    "order_items": "order_id text, item_no int, category text, product text, quantity int, unit_price numeric, "
+    "PRIMARY KEY (order_id, item_no)",
+}
 Format = Literal["json", "avro"]
 
 
@@ -47,7 +57,7 @@ def project(tmp_path: Path, stack: Stack, wire: Format) -> Iterator[TestProject]
 
 
 @pytest.fixture
-def generator(project: TestProject, stack: Stack, wire: Format) -> Iterator[Generator]:
+def generator(project: TestProject) -> Iterator[Generator]:
     """Its shop is captured from the start."""
     made = Generator(
         Options(
@@ -60,21 +70,21 @@ def generator(project: TestProject, stack: Stack, wire: Format) -> Iterator[Gene
         )
     )
     made.prepare()
-    registry = stack.registry.own_url if wire == "avro" else ""
-    tables = [f"public.{table}" for table in TABLES]
-    stack.connect.put(f"shop-{wire}", debezium(embedded_dsn(project, "shop"), wire, tables, registry))
-    until(lambda: stack.connect.states(f"shop-{wire}") == ["RUNNING", "RUNNING"], timeout=60, what="the connector runs")
+    project.call("debezium", "apply")
     yield made
     made.stop()
-    stack.connect.delete(f"shop-{wire}")
+    project.call("debezium", "remove", "--forget")
 
 
 def _configure(project: TestProject, stack: Stack, wire: Format) -> None:
     path = project.folder / "topline.yml"
     written: dict[str, Any] = yaml.safe_load(path.read_text())
+    name = f"{wire}_{next(_numbers)}"  # what one test leaves in Connect and in topics, no other finds
+    written["project"] = f"sales_{name}"
     registry = {"registry": {"url": stack.registry.url}} if wire == "avro" else {}
-    written["kafka"] = {"brokers": stack.kafka.bootstrap, "format": wire, **registry}
-    written["sources"]["shop"] = {"kind": "kafka", "tables": {table: f"{wire}.public.{table}" for table in TABLES}}
+    servers = {"brokers": stack.kafka.bootstrap, "connect": {"url": stack.connect.url}, **registry}
+    written["kafka"] = {"format": wire, "prefix": name, "topics": {"partitions": 3}, **servers}
+    written["sources"]["shop"]["from"] = "kafka"
     path.write_text(yaml.safe_dump(written))
 
 
@@ -116,3 +126,28 @@ def test_a_shop_behind_kafka_is_exact_over_stops_of_the_engine(project: TestProj
     with psycopg.connect(embedded_dsn(project, "topline")) as connection:
         rejected = {str(row[0]) for row in connection.execute("SELECT DISTINCT source FROM topline.rejected_sales")}
     assert rejected == {"shop", "branches", "partner"}
+
+
+def test_a_connector_that_is_not_as_it_should_be_is_shown_and_brought_back(project: TestProject, stack: Stack) -> None:
+    with psycopg.connect(embedded_dsn(project, "shop"), autocommit=True) as connection:
+        for table, columns in TABLES.items():
+            connection.execute(f"CREATE TABLE {table} ({columns})".encode())
+    assert "it is not there" in project.call("debezium", "status", expect=1)
+    project.call("debezium", "apply", "shop")
+    [found] = project.json("debezium", "status")
+    assert (found["running"], found["troubles"], found["drift"]) == (True, [], {})
+    other = Connect(ConnectSettings(url=stack.connect.url), project.folder)
+    config = other.config(found["connector"])
+    assert config is not None
+    other.put(found["connector"], {**config, "decimal.handling.mode": "double", "producer.override.sasl.jaas.config": "x"})
+    shown = project.call("debezium", "status", expect=1)
+    assert "decimal.handling.mode is 'double', topline.yml says 'string'" in shown
+    assert "producer.override.sasl.jaas.config is '(hidden)', topline.yml says None" in shown
+    project.call("debezium", "apply")
+    [found] = project.json("debezium", "status")
+    assert (found["running"], found["drift"]) == (True, {})
+    removed = project.call("debezium", "remove", "--forget")
+    assert "pg_drop_replication_slot('topline_shop_debezium')" in removed
+    assert "it is not there" in project.call("debezium", "status", expect=1)
+    assert "those that are: shop" in project.call("debezium", "apply", "branches", expect=2)
+    other.close()

@@ -1,7 +1,6 @@
 """The schema registry, by Confluent's API (Apicurio has it too): schemas by id, and subjects that stay compatible."""
 
 import json
-import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import httpx2
 from topline.errors import SourceNotReady, TransientError, WorkError
 from topline.kafka.avro.program import Schema
 from topline.kafka.settings import Registry as Settings
-from topline.kafka.settings import Tls, file_of
+from topline.kafka.tls import context
 
 COMPATIBILITY = "BACKWARD"
 """A new schema reads what was written with the one before: consumers are brought up to date first."""
@@ -31,7 +30,7 @@ class Registry:
         self._url = settings.url.rstrip("/")
         login = settings.login
         auth = (login.username, login.password.get_secret_value()) if login else None
-        self._client = httpx2.Client(timeout=timeout, auth=auth, verify=_context(settings.tls, root), trust_env=False)
+        self._client = httpx2.Client(timeout=timeout, auth=auth, verify=context(settings.tls, root), trust_env=False)
 
     def close(self) -> None:
         self._client.close()
@@ -117,11 +116,3 @@ def _complaint(answer: httpx2.Response) -> tuple[int, str]:
         return int(found.get("error_code", answer.status_code)), str(found.get("message") or found.get("title") or "")
     except (ValueError, AttributeError, TypeError):
         return answer.status_code, answer.text[:200]
-
-
-def _context(tls: Tls, root: Path) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=file_of(root, tls.ca) if tls.ca else None)
-    if tls.certificate and tls.key:
-        password = tls.key_password.get_secret_value() if tls.key_password else None
-        context.load_cert_chain(file_of(root, tls.certificate), file_of(root, tls.key), password)
-    return context

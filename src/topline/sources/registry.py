@@ -76,6 +76,16 @@ def _unconfigured(project: Project, tables: Mapping[str, TableSchema]) -> Iterat
         )
 
 
+def section_of(project: Project, name: str, embedded: Embedded) -> Section:
+    """What topline.yml says of a source."""
+
+    def replaced(place: str, text: str) -> str:
+        is_embedded = place in _EMBEDDED and text.startswith("embedded:")
+        return embedded(place, text.removeprefix("embedded:")) if is_embedded else text
+
+    return Section(project, f"sources.{name}", project.config.sources[name], replaced)
+
+
 class _Build:
     """One source in the making, and the faults found on the way."""
 
@@ -87,13 +97,9 @@ class _Build:
         embedded: Embedded,
         cluster: KafkaSettings | None,
     ) -> None:
-        def replaced(place: str, text: str) -> str:
-            is_embedded = place in _EMBEDDED and text.startswith("embedded:")
-            return embedded(place, text.removeprefix("embedded:")) if is_embedded else text
-
         self._project, self._name, self._cluster = project, name, cluster
         self._raw = project.config.sources[name]
-        self._section = Section(project, f"sources.{name}", self._raw, replaced)
+        self._section = section_of(project, name, embedded)
         self._tables = {full.partition(".")[2]: schema for full, schema in tables.items() if full.startswith(f"{name}.")}
 
     @property

@@ -11,6 +11,12 @@ _NAME = r"^[a-z_][a-z0-9_]{0,62}$"
 
 class Settings(Base):
     kind: Literal["postgres"] = Field("postgres", description="Log-based capture from PostgreSQL 15 or newer.")
+    from_: Literal["origin", "kafka"] = Field(
+        "origin",
+        alias="from",
+        description="Where the engine reads its tables: at their `origin`, or in `kafka`, to which Debezium brings them "
+        "(`topline debezium apply`).",
+    )
     dsn: str = Field(
         description="`embedded:NAME` or a PostgreSQL DSN of the source database; TLS by its `sslmode`. "
         "A password comes by reference: `${env:NAME}` or `${file:/path}`."

@@ -1,0 +1,120 @@
+"""Makes, shows and removes Debezium's connectors."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from topline.cli.opening import open_project
+from topline.cli.output import out, print_json, print_table
+from topline.errors import TransientError, UsageError, WorkError
+from topline.ingest.connect import Connect
+from topline.ingest.debezium import FAILED, Connector, Standing, connectors, door, standing
+from topline.live.start import databases, load_plan
+
+_PATIENCE = 60.0  # seconds until a connector runs
+_LOOKS, _REST = 4, 0.5  # looks at one that runs; seconds between two looks
+
+
+def apply_connectors(folder: Path, source: str | None, *, as_json: bool) -> None:
+    """WorkError where one does not run within a minute: why."""
+    with _opened(folder, source) as (wanted, connect):
+        for connector in wanted:
+            connect.put(connector.name, connector.config)
+            connect.restart(connector.name)
+        found = [_awaited(connector, connect) for connector in wanted]
+    _show(found, as_json=as_json)
+
+
+def show_connectors(folder: Path, source: str | None, *, as_json: bool) -> None:
+    with _opened(folder, source) as (wanted, connect):
+        found = [standing(connector, connect) for connector in wanted]
+    _show(found, as_json=as_json)
+    if any(one.troubles or one.drift for one in found):
+        raise WorkError("not every connector stands as topline.yml says: `topline debezium apply` brings it there")
+
+
+def remove_connectors(folder: Path, source: str | None, *, forget: bool, as_json: bool) -> None:
+    with _opened(folder, source) as (wanted, connect):
+        for connector in wanted:
+            if forget and connect.config(connector.name) is not None:
+                connect.stop(connector.name)
+                _patiently(connect.forget, connector.name)
+            connect.remove(connector.name)
+    left = [{"source": c.source, "slot": c.config["slot.name"], "publication": c.config["publication.name"]} for c in wanted]
+    if as_json:
+        print_json(left)
+        return
+    for one in left:
+        out.print(
+            f"{one['source']}: removed. The slot holds back the server's log: drop it where the connector does not come back: "
+            f"SELECT pg_drop_replication_slot('{one['slot']}'); DROP PUBLICATION {one['publication']}",
+            markup=False,
+        )
+
+
+@contextmanager
+def _opened(folder: Path, source: str | None) -> Iterator[tuple[list[Connector], Connect]]:
+    """UsageError where no such source travels through Debezium."""
+    project = open_project(folder)
+    with databases(project) as real:
+        wanted = connectors(project, load_plan(project).tables, real.embedded)
+        chosen = [one for one in wanted if source in (None, one.source)]
+        if not chosen:
+            known = ", ".join(one.source for one in wanted) or "none"
+            raise UsageError(
+                f"no source {source or ''} is of kind postgres with `from: kafka`; those that are: {known}".replace("  ", " ")
+            )
+        with closing(door(project)) as connect:
+            yield chosen, connect
+
+
+def _awaited(connector: Connector, connect: Connect) -> Standing:
+    """Once it was seen to run, and again after a while: a task says that it runs before it has looked at its database."""
+    deadline, seen = time.monotonic() + _PATIENCE, 0
+    while True:
+        found = standing(connector, connect)
+        seen = 0 if found.troubles else seen + 1
+        if seen > _LOOKS:
+            return found
+        failed = [one for one in found.states if one.state == FAILED]
+        if failed or time.monotonic() > deadline:
+            reason = failed[0].reason if failed else f"it does not run within {_PATIENCE:.0f} s"
+            raise WorkError(f"{connector.name}: {reason}")
+        time.sleep(_REST)
+
+
+def _patiently(work: Callable[[str], None], name: str) -> None:
+    """Again and again while Connect is not ready for it."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            work(name)
+        except TransientError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(_REST)
+        else:
+            return
+
+
+def _show(found: list[Standing], *, as_json: bool) -> None:
+    if as_json:
+        print_json([_fields(one) for one in found])
+        return
+    rows = [(one.connector.source, one.connector.name, "; ".join(one.troubles) or "running") for one in found]
+    print_table("", ("source", "connector", "state"), rows)
+    for one in found:
+        for name, (wanted, is_) in one.drift.items():
+            out.print(f"{one.connector.name}: {name} is {is_!r}, topline.yml says {wanted!r}", markup=False)
+
+
+def _fields(one: Standing) -> dict[str, Any]:
+    return {
+        "source": one.connector.source,
+        "connector": one.connector.name,
+        "running": not one.troubles,
+        "troubles": one.troubles,
+        "drift": {name: {"wanted": wanted, "found": is_} for name, (wanted, is_) in one.drift.items()},
+    }

@@ -1,0 +1,1 @@
+"""Sources to Kafka: by Debezium in Kafka Connect."""

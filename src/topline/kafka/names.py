@@ -1,0 +1,6 @@
+"""What topics are called."""
+
+
+def topic_of(prefix: str, source: str, *path: str) -> str:
+    """A table's topic, as Debezium names it: the project's prefix where it has one, the source, schema and table."""
+    return ".".join(part for part in (prefix, source, *path) if part)
