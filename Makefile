@@ -26,7 +26,7 @@ test: setup-dbt
 
 test-cluster: setup
 	@sh scripts/setup-cluster.sh
-	.venv/bin/python -m pytest -m "cluster and not long" $(PYTEST)
+	.venv/bin/python -m pytest -m "cluster and not long" tests/cluster $(PYTEST)
 
 test-long: setup-dbt
 	@sh scripts/test-long.sh $(PYTEST)
