@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_requirements_lock_is_the_export_of_uv_lock() -> None:
-    command = ["uv", "export", "--quiet", "--frozen", "--offline", "--no-emit-project", "--all-groups", "--no-header"]
+    command = ["uv", "export", "--quiet", "--frozen", "--offline", "--no-emit-project", "--no-header"]
     made = subprocess.run(
         [sys.executable, "-m", *command, "--format", "requirements-txt"], cwd=ROOT, capture_output=True, text=True, check=True
     )

@@ -26,7 +26,8 @@ def _names(of: typer.Typer) -> set[str]:
 def test_the_commands_that_were_promised_are_there() -> None:
     promised = {"init", "check", "run", "status", "show", "audit", "explain", "test", "why", "rejected", "serve", "resync"}
     letters = {"dead-letters list", "dead-letters show", "dead-letters replay"}
-    assert commands() == promised | letters | {"generate", "version", "demo"}
+    debezium = {"debezium apply", "debezium status", "debezium remove"}
+    assert commands() == promised | letters | debezium | {"generate", "version", "demo"}
 
 
 @pytest.mark.parametrize("name", sorted(commands()))
