@@ -1,6 +1,7 @@
 """A small project over one wide table, run as a process, so that its memory is its own and it can be killed."""
 
 import shutil
+import signal
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,6 +44,14 @@ _RESULT = """
 SELECT city, sum(amount)::numeric(18,4)::text, count(*), max(note_0 COLLATE "C") FROM entries
 WHERE city IS NOT NULL GROUP BY city
 """
+
+
+_AT_WORK = (
+    "SELECT pg_current_wal_lsn(), pg_current_wal_flush_lsn()",
+    "SELECT pid, state, sent_lsn, write_lsn, flush_lsn, reply_time, now() FROM pg_stat_replication",
+    "SELECT slot_name, active_pid, restart_lsn, confirmed_flush_lsn, wal_status FROM pg_replication_slots",
+    "SELECT pid, backend_type, state, wait_event_type, wait_event, query FROM pg_stat_activity WHERE wait_event IS NOT NULL",
+)
 
 
 @dataclass
@@ -90,7 +99,17 @@ class Book:
             return []
 
     def start(self, **env: str) -> "subprocess.Popen[bytes]":
-        return self.project.start("run", env=env)
+        return self.project.start("run", env={"PYTHONFAULTHANDLER": "1", **env})
+
+    def require_killed(self, process: "subprocess.Popen[bytes]") -> None:
+        """It ends at the point that it was started with; else what it and the source's server were at is in the failure."""
+        try:
+            assert process.wait(120) == -signal.SIGKILL, self.project.output()
+        except subprocess.TimeoutExpired:
+            server = [self.shop.execute(query.encode()).fetchall() for query in _AT_WORK]
+            process.send_signal(signal.SIGABRT)  # its threads' stacks go to run.log
+            process.wait(30)
+            raise AssertionError(f"it goes on; the server: {server}\n{self.project.output()}") from None
 
     def is_true(self) -> bool:
         return self.results() == self.truth()

@@ -57,7 +57,7 @@ def test_killed_amid_a_large_transaction_nothing_of_it_is_seen_and_then_all_of_i
     change_all(book, 10)
     for where in AMID:
         process = book.start(TOPLINE_TEST_KILL_AT=where)
-        assert process.wait(120) == -signal.SIGKILL, book.project.output()
+        book.require_killed(process)
         assert book.results() == before
     change_all(book, 10, "ROLLBACK")
     process = settled(book)
