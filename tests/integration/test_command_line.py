@@ -336,9 +336,9 @@ def on_terminal(project: TestProject, *arguments: str, **env: str) -> str:
 
 def test_runs_of_a_moment_fold_the_log_once_it_is_large(project: TestProject) -> None:
     segments = project.folder / ".topline" / "segments"
-    small = ["--set", "engine.compact_after_rows=1300"]
+    small = ["--set", "engine.compact_after_rows=10000"]
     header = "sale_id,sold_at,country,region,city,salesman_id,salesman_name,amount,currency\n"
-    for name, count, folded in (("some", 500, False), ("more", 5000, True)):
+    for name, count, folded in (("some", 500, False), ("more", 45_000, True)):
         lines = (f"{name}{n},2026-01-07,Italy,Lazio,Rome,78,Ada,1.00,EUR\n" for n in range(count))
         (project.folder / "inbox" / f"{name}.csv").write_text(header + "".join(lines))
         project.call("run", "--until-idle", *small)
