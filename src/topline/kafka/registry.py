@@ -1,7 +1,6 @@
-"""The schema registry, by Confluent's API (Apicurio has it too): schemas by id, and subjects that stay compatible."""
+"""The schema registry, by Confluent's API (Apicurio has it too): schemas by id."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,18 +8,11 @@ import httpx2
 
 from topline.errors import SourceNotReady, TransientError, WorkError
 from topline.kafka.avro.program import Schema
+from topline.kafka.rest import client
 from topline.kafka.settings import Registry as Settings
-from topline.kafka.tls import context
 
-COMPATIBILITY = "BACKWARD"
-"""A new schema reads what was written with the one before: consumers are brought up to date first."""
-_TYPE = "application/vnd.schemaregistry.v1+json"
-_NO_SCHEMA, _NO_SUBJECT, _NO_VERSION, _NO_LEVEL = 40403, 40401, 40402, 40408
-_INCOMPATIBLE, _INVALID = (409, 40901), (422, 42201)
-
-
-class IncompatibleError(WorkError):
-    """A schema that readers of the subject's last one could not follow."""
+_TYPES = "application/vnd.schemaregistry.v1+json, application/json"
+_NO_SCHEMA = 40403
 
 
 class Registry:
@@ -28,68 +20,24 @@ class Registry:
 
     def __init__(self, settings: Settings, root: Path, timeout: float = 30.0) -> None:
         self._url = settings.url.rstrip("/")
-        login = settings.login
-        auth = (login.username, login.password.get_secret_value()) if login else None
-        self._client = httpx2.Client(timeout=timeout, auth=auth, verify=context(settings.tls, root), trust_env=False)
+        self._client = client(settings, root, timeout)
 
     def close(self) -> None:
         self._client.close()
 
     def schema(self, number: int) -> Schema | None:
         """The schema with this id; None where there is none."""
-        found = self._ask("GET", f"/schemas/ids/{number}", missing=(_NO_SCHEMA,))
-        return None if found is None else json.loads(found["schema"])
-
-    def latest(self, subject: str) -> tuple[int, Schema] | None:
-        """Id and schema of a subject's last version; None where it has none."""
-        found = self._ask("GET", f"/subjects/{subject}/versions/latest", missing=(_NO_SUBJECT, _NO_VERSION))
-        return None if found is None else (int(found["id"]), json.loads(found["schema"]))
-
-    def register(self, subject: str, schema: Schema) -> int:
-        """The id of `schema`, which becomes the subject's last version unless it is one of them already.
-
-        IncompatibleError says what readers could not follow.
-        """
-        text = json.dumps(schema)
-        found = self._ask("POST", f"/subjects/{subject}/versions", {"schema": text, "schemaType": "AVRO"})
-        return int(found["id"])
-
-    def problems(self, subject: str, schema: Schema) -> list[str]:
-        """Why `schema` cannot follow the subject's last version; nothing where it can, or where there is none."""
-        path = f"/compatibility/subjects/{subject}/versions/latest?verbose=true"
-        body = {"schema": json.dumps(schema), "schemaType": "AVRO"}
-        found = self._ask("POST", path, body, missing=(_NO_SUBJECT, _NO_VERSION))
-        if found is None or found["is_compatible"]:
-            return []
-        return [str(message) for message in found.get("messages") or ["it is not compatible"]]
-
-    def require_backward(self, subject: str) -> None:
-        """Set a subject's compatibility, and read it back: a registry that takes another level and says nothing was seen.
-
-        WorkError where it does not keep it.
-        """
-        self._ask("PUT", f"/config/{subject}", {"compatibility": COMPATIBILITY})
-        found = self._ask("GET", f"/config/{subject}", missing=(_NO_LEVEL, _NO_SUBJECT)) or {}
-        level = found.get("compatibilityLevel")
-        if level != COMPATIBILITY:
-            raise WorkError(
-                f"the registry keeps compatibility {level} for {subject}, not {COMPATIBILITY}: set it there by hand"
-            )
-
-    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, missing: tuple[int, ...] = ()) -> Any:
-        """The answer; None for an error code among `missing`."""
+        asked = f"GET /schemas/ids/{number}"
         try:
-            answer = self._client.request(
-                method, self._url + path, json=body, headers={"Content-Type": _TYPE, "Accept": f"{_TYPE}, application/json"}
-            )
+            answer = self._client.get(f"{self._url}/schemas/ids/{number}", headers={"Accept": _TYPES})
         except httpx2.HTTPError as error:
             raise TransientError(f"the schema registry {self._url} does not answer: {error or type(error).__name__}") from None
         if answer.is_success:
-            return self._parsed(answer)
+            return json.loads(self._parsed(answer)["schema"])
         code, message = _complaint(answer)
-        if code in missing:
+        if code == _NO_SCHEMA:
             return None
-        raise self._failure(answer.status_code, code, message, f"{method} {path}")
+        raise self._failure(answer.status_code, message, asked)
 
     def _parsed(self, answer: httpx2.Response) -> Any:
         try:
@@ -100,13 +48,10 @@ class Registry:
                 "at /apis/ccompat/v7"
             ) from None
 
-    def _failure(self, status: int, code: int, message: str, asked: str) -> WorkError:
-        if code in _INCOMPATIBLE or status == 409:
-            return IncompatibleError(message)
+    def _failure(self, status: int, message: str, asked: str) -> WorkError:
         if status in (401, 403):
             return SourceNotReady(f"the schema registry {self._url} lets nobody in as `kafka.registry.login` says: {message}")
-        text = f"the schema registry {self._url} refuses {asked}: {status} {message}"
-        return WorkError(text) if code in _INVALID else TransientError(text)
+        return TransientError(f"the schema registry {self._url} refuses {asked}: {status} {message}")
 
 
 def _complaint(answer: httpx2.Response) -> tuple[int, str]:

@@ -51,23 +51,18 @@ class Connect(Settings):
 
 
 class Topics(Settings):
-    """How topics are made. One that is there is not changed; `topline topics` shows what differs."""
+    """How topics are made. One that is there is not changed."""
 
     partitions: int = Field(6, ge=1, le=1000, description="Partitions of a table's topic. Later they cannot be changed.")
     replication: int = Field(-1, ge=-1, le=100, description="Copies of each partition; -1: as the brokers are told.")
     compaction_lag_days: float = Field(
         7, gt=0, description="For so long each change of a key is kept, and a deletion; a reader further behind reads anew."
     )
-    dead_letter_days: float = Field(30, gt=0, description="For so long dead letters are kept in their topic.")
     settings: dict[str, str] = Field(default_factory=dict, description="Other settings of each topic, by Kafka's names.")
 
     @property
     def compaction_lag_ms(self) -> int:
         return int(self.compaction_lag_days * _DAY)
-
-    @property
-    def dead_letter_ms(self) -> int:
-        return int(self.dead_letter_days * _DAY)
 
 
 class KafkaSettings(Settings):

@@ -66,10 +66,7 @@ class JsonFormat:
         """Rows by which columns they have at all: one that a record lacks is not NULL, its table has it no more."""
         lacking = self._lacking(texts, places, columns)
         for names in sorted(set(lacking.values()) | {()}):
-            if names == ():
-                mine = np.array([place not in lacking for place in places.tolist()], np.bool_)
-            else:
-                mine = np.array([lacking.get(place) == names for place in places.tolist()], np.bool_)
+            mine = np.array([lacking.get(place, ()) == names for place in places.tolist()], np.bool_)
             kept = {name: Column(column.values.filter(pa.array(mine))) for name, column in columns.items() if name not in names}
             if mine.any():
                 events.rows.append(Rows(places[mine], np.zeros(int(mine.sum()), np.bool_), kept, times[mine]))

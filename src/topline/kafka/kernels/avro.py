@@ -95,8 +95,10 @@ def decode(
                     step = branches[a + branch]
             elif operation == JUMP:
                 step = a
-            elif operation == BYTES:
-                size, at = _long(data, at, end)
+            elif operation in (BYTES, FIXED):
+                size = a
+                if operation == BYTES:
+                    size, at = _long(data, at, end)
                 if at < 0 or size < 0 or size > end - at:
                     fault = TOO_SHORT
                 else:
@@ -109,13 +111,6 @@ def decode(
                     fault = NO_NUMBER
                 elif slot >= 0:
                     values[slot, record], lengths[slot, record] = number, 0
-            elif operation == FIXED:
-                if a > end - at:
-                    fault = TOO_SHORT
-                else:
-                    if slot >= 0:
-                        values[slot, record], lengths[slot, record] = at, a
-                    at += a
             elif operation == BOOLEAN:
                 if at >= end or data[at] > 1:
                     fault = NO_NUMBER

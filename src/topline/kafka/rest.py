@@ -1,14 +1,22 @@
-"""Whom the REST APIs beside Kafka are trusted by, and who we are to them."""
+"""The door to a REST API beside Kafka: the schema registry's, Kafka Connect's."""
 
 import ssl
 from pathlib import Path
 
+import httpx2
+
 from topline.errors import ConfigError
-from topline.kafka.settings import Tls, file_of
+from topline.kafka.settings import Connect, Registry, Tls, file_of
 
 
-def context(tls: Tls, root: Path) -> ssl.SSLContext:
-    """ConfigError names a file that cannot be used."""
+def client(settings: Registry | Connect, root: Path, timeout: float) -> httpx2.Client:
+    """With login and certificates; the environment's proxy is not used. ConfigError names a file that cannot be used."""
+    login = settings.login
+    auth = (login.username, login.password.get_secret_value()) if login else None
+    return httpx2.Client(timeout=timeout, auth=auth, verify=_context(settings.tls, root), trust_env=False)
+
+
+def _context(tls: Tls, root: Path) -> ssl.SSLContext:
     try:
         made = ssl.create_default_context(cafile=file_of(root, tls.ca) if tls.ca else None)
         if tls.certificate and tls.key:
