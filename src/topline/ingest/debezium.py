@@ -68,7 +68,7 @@ def connectors(project: Project, tables: Mapping[str, TableSchema], embedded: Em
         raise ConfigError("kafka.connect: where Kafka Connect is must be said: write its `url`")
     found: list[Connector] = []
     for name, raw in project.config.sources.items():
-        if raw.get("kind") != "postgres" or raw.get("from") != "kafka":
+        if raw.get("kind") != "postgres" or raw.get("from") != "kafka" or raw.get("via") == "ingest":
             continue
         section = section_of(project, name, embedded)
         settings = section.settings(Settings)

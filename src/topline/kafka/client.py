@@ -15,6 +15,7 @@ try:
         KafkaError,
         KafkaException,
         Message,
+        Producer,
         TopicCollection,
         TopicPartition,
     )
@@ -24,7 +25,7 @@ except ImportError:
 
 __all__ = [
     "OFFSET_BEGINNING", "AdminClient", "Client", "ConfigResource", "Consumer", "KafkaError", "KafkaException", "Message",
-    "ResourceType", "TopicCollection", "TopicPartition", "failure", "translated",
+    "Producer", "ResourceType", "TopicCollection", "TopicPartition", "failure", "translated",
 ]  # fmt: skip
 
 _PERSON = frozenset(
@@ -68,6 +69,18 @@ class Client:
             "allow.auto.create.topics": False,
         }
         return Consumer({**self._common, **ours, **more})
+
+    def producer(self, transactional_id: str, **more: Any) -> Producer:
+        """Writes transactions, each to be seen whole or not at all. Who begins with the same id later ends this one's."""
+        ours = {
+            "transactional.id": transactional_id,
+            "acks": "all",
+            "enable.idempotence": True,
+            "compression.type": "lz4",
+            "linger.ms": 5,
+            "partitioner": "murmur2_random",  # as Java's clients spread keys, Debezium's among them
+        }
+        return Producer({**self._common, **ours, **more})
 
 
 def _protocol(settings: KafkaSettings) -> str:

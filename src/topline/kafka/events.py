@@ -19,10 +19,12 @@ UNAVAILABLE = "__debezium_unavailable_value"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The columns to read of a row, and those of its key, by their names in the topic."""
+    """The columns to read of a row, and those of its key, by their names in the topic; `source`: of what it says of its source,
+    as texts or whole numbers."""
 
     columns: tuple[str, ...]
     key: tuple[str, ...]
+    source: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +43,21 @@ class Rows:
     deleted  the row is gone: of the key's columns only, as the record's key has them; else its new values
     columns  name -> its values; a column that the schema lacks, or has as no simple type, is not there
     times    when it was committed at its source, in milliseconds since 1970, 0 where nobody said
+    source   what is wanted of the source, where the schema has it; of rows that are there
     """
 
     places: npt.NDArray[np.int64]
     deleted: Mask
     columns: dict[str, Column]
     times: npt.NDArray[np.int64]
+    source: dict[str, pa.Array] = field(default_factory=dict)
+
+    def only(self, mask: Mask) -> "Rows":
+        """Those that `mask` marks, one a record."""
+        chosen = pa.array(mask)
+        columns = {name: Column(column.values.filter(chosen), column.meaning) for name, column in self.columns.items()}
+        source = {name: values.filter(chosen) for name, values in self.source.items()}
+        return Rows(self.places[mask], self.deleted[mask], columns, self.times[mask], source)
 
 
 @dataclass(frozen=True, slots=True)

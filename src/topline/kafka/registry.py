@@ -1,6 +1,7 @@
-"""The schema registry, by Confluent's API (Apicurio has it too): schemas by id."""
+"""The schema registry, by Confluent's API (Apicurio has it too): schemas by id, and subjects that stay compatible."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,15 @@ from topline.kafka.avro.program import Schema
 from topline.kafka.rest import client
 from topline.kafka.settings import Registry as Settings
 
-_TYPES = "application/vnd.schemaregistry.v1+json, application/json"
-_NO_SCHEMA = 40403
+COMPATIBILITY = "BACKWARD"
+"""A new schema reads what was written with the one before: consumers are brought up to date first."""
+_TYPE = "application/vnd.schemaregistry.v1+json"
+_NO_SCHEMA, _NO_SUBJECT, _NO_LEVEL = 40403, 40401, 40408
+_INCOMPATIBLE, _INVALID = (409, 40901), (422, 42201)
+
+
+class IncompatibleError(WorkError):
+    """A schema that readers of the subject's last one could not follow."""
 
 
 class Registry:
@@ -27,17 +35,45 @@ class Registry:
 
     def schema(self, number: int) -> Schema | None:
         """The schema with this id; None where there is none."""
-        asked = f"GET /schemas/ids/{number}"
+        found = self._ask("GET", f"/schemas/ids/{number}", missing=(_NO_SCHEMA,))
+        return None if found is None else json.loads(found["schema"])
+
+    def register(self, subject: str, schema: Schema) -> int:
+        """The id of `schema`, which becomes the subject's last version unless it is one of them already.
+
+        IncompatibleError says what readers could not follow.
+        """
+        text = json.dumps(schema)
+        found = self._ask("POST", f"/subjects/{subject}/versions", {"schema": text, "schemaType": "AVRO"})
+        return int(found["id"])
+
+    def require_backward(self, subject: str) -> None:
+        """Set a subject's compatibility, and read it back: a registry that takes another level and says nothing was seen.
+
+        WorkError where it does not keep it.
+        """
+        self._ask("PUT", f"/config/{subject}", {"compatibility": COMPATIBILITY})
+        found = self._ask("GET", f"/config/{subject}", missing=(_NO_LEVEL, _NO_SUBJECT)) or {}
+        level = found.get("compatibilityLevel")
+        if level != COMPATIBILITY:
+            raise WorkError(
+                f"the registry keeps compatibility {level} for {subject}, not {COMPATIBILITY}: set it there by hand"
+            )
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, missing: tuple[int, ...] = ()) -> Any:
+        """The answer; None for an error code among `missing`."""
         try:
-            answer = self._client.get(f"{self._url}/schemas/ids/{number}", headers={"Accept": _TYPES})
+            answer = self._client.request(
+                method, self._url + path, json=body, headers={"Content-Type": _TYPE, "Accept": f"{_TYPE}, application/json"}
+            )
         except httpx2.HTTPError as error:
             raise TransientError(f"the schema registry {self._url} does not answer: {error or type(error).__name__}") from None
         if answer.is_success:
-            return json.loads(self._parsed(answer)["schema"])
+            return self._parsed(answer)
         code, message = _complaint(answer)
-        if code == _NO_SCHEMA:
+        if code in missing:
             return None
-        raise self._failure(answer.status_code, message, asked)
+        raise self._failure(answer.status_code, code, message, f"{method} {path}")
 
     def _parsed(self, answer: httpx2.Response) -> Any:
         try:
@@ -48,10 +84,13 @@ class Registry:
                 "at /apis/ccompat/v7"
             ) from None
 
-    def _failure(self, status: int, message: str, asked: str) -> WorkError:
+    def _failure(self, status: int, code: int, message: str, asked: str) -> WorkError:
+        if code in _INCOMPATIBLE or status == 409:
+            return IncompatibleError(message)
         if status in (401, 403):
             return SourceNotReady(f"the schema registry {self._url} lets nobody in as `kafka.registry.login` says: {message}")
-        return TransientError(f"the schema registry {self._url} refuses {asked}: {status} {message}")
+        text = f"the schema registry {self._url} refuses {asked}: {status} {message}"
+        return WorkError(text) if code in _INVALID else TransientError(text)
 
 
 def _complaint(answer: httpx2.Response) -> tuple[int, str]:

@@ -27,3 +27,8 @@ NO_BRANCH = 1
 TOO_SHORT = 2
 NO_NUMBER = 3
 TOO_LONG = 4
+
+# What a cell is that is written.
+CELL_TEXT = 0
+CELL_LONG = 1
+CELL_BOOLEAN = 2

@@ -6,7 +6,7 @@ A kind is a package that exports `Settings` and `create(context, settings)`; it 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 from topline.config import Project, Settings
 from topline.errors import ConfigError
@@ -14,6 +14,7 @@ from topline.kafka.settings import KafkaSettings, kafka_settings
 from topline.schema import TableSchema
 from topline.section import Section, where
 from topline.sources.base import Context, Source
+from topline.sources.route import Route, Routed, behind_kafka
 
 KINDS: Mapping[str, str] = {
     "files": "topline.sources.files",
@@ -27,22 +28,29 @@ KINDS: Mapping[str, str] = {
 
 Embedded = Callable[[str, str], str]
 """(setting, NAME) -> the DSN or address of a server that Topline starts itself."""
+Made = TypeVar("Made")
 _EMBEDDED = frozenset({"dsn", "wsdl"})
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`settings` declares what topline.yml may say; `create` makes a source of it, or raises ConfigError (a fault a line)."""
+    """`settings` declares what topline.yml may say; `create` makes a source of it, or raises ConfigError (a fault a line);
+    `route` says how its tables travel through Kafka."""
 
     name: str
     settings: type[Settings]
     create: Callable[[Context, Any], Source]
+    route: Callable[[Context, Any], Route]
 
 
 def kind(name: str) -> Kind:
     """The kind called `name`, a key of KINDS."""
     module = import_module(KINDS[name])
-    return Kind(name, module.Settings, module.create)
+    return Kind(name, module.Settings, module.create, getattr(module, "route", _route))
+
+
+def _route(context: Context, settings: Any) -> Route:
+    return Route({table: (settings.kind, table) for table in context.tables})
 
 
 def settings_of(name: str) -> type[Settings]:
@@ -58,13 +66,39 @@ def build(project: Project, tables: Mapping[str, TableSchema], embedded: Embedde
 
     ConfigError lists every fault of every source, with file and line.
     """
-    cluster = kafka_settings(project) if project.config.kafka else None
-    built = [_Build(project, name, tables, embedded, cluster) for name in project.config.sources]
+    built = _builds(project, tables, embedded)
     sources = [source for build in built if (source := build.source()) is not None]
-    faults = [*_unconfigured(project, tables), *(fault for build in built for fault in build.faults)]
+    _require_none([*_unconfigured(project, tables), *(fault for build in built for fault in build.faults)])
+    return sources
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """A source that `topline ingest` brings to Kafka, read at its origin. `tables`: what its models declare, by short name;
+    `topics`: those that its tables have there."""
+
+    kind: str
+    source: Source
+    tables: Mapping[str, TableSchema]
+    topics: Mapping[str, str]
+
+
+def build_ingested(project: Project, tables: Mapping[str, TableSchema], embedded: Embedded) -> list[Ingested]:
+    """Those with `from: kafka` that nobody else brings there; else as `build`."""
+    built = _builds(project, tables, embedded)
+    found = [one for build in built if (one := build.ingested()) is not None]
+    _require_none([fault for build in built for fault in build.faults])
+    return found
+
+
+def _builds(project: Project, tables: Mapping[str, TableSchema], embedded: Embedded) -> "list[_Build]":
+    cluster = kafka_settings(project) if project.config.kafka else None
+    return [_Build(project, name, tables, embedded, cluster) for name in project.config.sources]
+
+
+def _require_none(faults: list[str]) -> None:
     if faults:
         raise ConfigError("\n".join(faults))
-    return sources
 
 
 def _unconfigured(project: Project, tables: Mapping[str, TableSchema]) -> Iterator[str]:
@@ -107,7 +141,24 @@ class _Build:
         return self._section.faults
 
     def source(self) -> Source | None:
-        """The source; None where there are faults."""
+        """As the engine reads it; None where there are faults."""
+
+        def make(kind: Kind, context: Context, settings: Any) -> Source:
+            return behind_kafka(context, kind.route(context, settings)) if _routed(settings) else kind.create(context, settings)
+
+        return self._made(make)
+
+    def ingested(self) -> Ingested | None:
+        """None where there are faults, or where `topline ingest` has nothing to do with it."""
+
+        def make(kind: Kind, context: Context, settings: Any) -> Ingested | None:
+            if not _routed(settings) or not (route := kind.route(context, settings)).ours:
+                return None
+            return Ingested(kind.name, kind.create(context, settings), self._tables, route.topics(context))
+
+        return self._made(make)
+
+    def _made(self, make: Callable[[Kind, Context, Any], Made]) -> Made | None:
         chosen = self._kind()
         if not self._tables:
             self._section.fault(
@@ -118,7 +169,7 @@ class _Build:
             return None
         context = Context(self._name, self._tables, self._project.root, self._project.state_dir, self._cluster)
         try:
-            return chosen.create(context, settings)
+            return make(chosen, context, settings)
         except ConfigError as error:
             for line in str(error).splitlines():
                 place, colon, text = line.partition(": ")
@@ -132,3 +183,7 @@ class _Build:
         shown = "`kind` is missing" if name is None else f"unknown kind {name!r}"
         self._section.fault("kind", f"{shown}; allowed: {', '.join(sorted(KINDS))}")
         return None
+
+
+def _routed(settings: Any) -> bool:
+    return isinstance(settings, Routed) and settings.from_ == "kafka"

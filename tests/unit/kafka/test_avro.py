@@ -8,7 +8,7 @@ from typing import Any
 import fastavro
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topline.errors import FormatError
@@ -76,6 +76,7 @@ def tables(draw: st.DrawFn) -> tuple[Any, list[dict[str, Any]]]:
 
 
 @given(tables())
+@settings(deadline=None)
 def test_what_another_library_wrote_is_read_as_it_was(table: tuple[Any, list[dict[str, Any]]]) -> None:
     schema, rows = table
     names = [field["name"] for field in schema["fields"]]
@@ -91,6 +92,7 @@ def test_what_another_library_wrote_is_read_as_it_was(table: tuple[Any, list[dic
 
 
 @given(tables(), st.data())
+@settings(deadline=None)
 def test_damaged_records_harm_no_neighbour(table: tuple[Any, list[dict[str, Any]]], data: st.DataObject) -> None:
     schema, rows = table
     names = [field["name"] for field in schema["fields"]]
@@ -107,6 +109,7 @@ def test_damaged_records_harm_no_neighbour(table: tuple[Any, list[dict[str, Any]
 
 
 @given(tables(), st.data())
+@settings(deadline=None)
 def test_a_record_that_is_cut_short_or_goes_on_is_a_fault(table: tuple[Any, list[dict[str, Any]]], data: st.DataObject) -> None:
     schema, rows = table
     raw = written(schema, rows[0])

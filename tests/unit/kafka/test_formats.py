@@ -8,7 +8,7 @@ from typing import Any
 
 import fastavro
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topline.kafka.avro.format import AvroFormat
@@ -175,6 +175,7 @@ _EVENT = st.one_of(
 
 
 @given(st.lists(_EVENT, max_size=12))
+@settings(deadline=None)
 def test_both_formats_read_the_same(history: Sequence[Any]) -> None:
     format_ = JsonFormat()
     found = []
@@ -188,6 +189,7 @@ def test_both_formats_read_the_same(history: Sequence[Any]) -> None:
 
 
 @given(st.lists(st.none() | st.binary(max_size=40), max_size=6), st.lists(st.none() | st.binary(max_size=40), max_size=6))
+@settings(deadline=None)
 def test_whatever_the_bytes_are_each_record_is_read_or_named(keys: list[bytes | None], values: list[bytes | None]) -> None:
     count = min(len(keys), len(values))
     format_ = JsonFormat()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Message
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from topline.changes import DELETE, DeadLetter, Part, Position, SchemaChange, Sweep, TableChanges
@@ -65,6 +65,7 @@ _VALUES = st.none() | st.fixed_dictionaries({"city": st.sampled_from(["Roma", "B
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), _VALUES), max_size=20), st.lists(st.integers(1, 5), min_size=1, max_size=20))
+@settings(deadline=None)
 def test_rows_are_those_of_each_key_s_last_record_however_records_are_cut(
     history: list[tuple[str, dict[str, Any] | None]], cuts: list[int]
 ) -> None:

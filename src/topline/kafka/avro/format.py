@@ -63,6 +63,7 @@ class AvroFormat:
 
     def _values(self, wanted: Wanted) -> _Programs:
         paths = (_OP, _AFTER, _TIME, *(("after", name) for name in wanted.columns))
+        paths += tuple(("source", name) for name in wanted.source)
         return self._of_values.setdefault(wanted, _Programs(self._schema, paths, {}))
 
     def _keys(self, wanted: Wanted) -> _Programs:
@@ -96,7 +97,12 @@ class AvroFormat:
                 for name in wanted.columns
                 if ("after", name) in found.columns
             }
-            rows = Rows(places[upserted], np.zeros(len(upserted), np.bool_), columns, times[upserted])
+            source = {
+                name: found.columns["source", name].take(pa.array(upserted))
+                for name in wanted.source
+                if ("source", name) in found.columns
+            }
+            rows = Rows(places[upserted], np.zeros(len(upserted), np.bool_), columns, times[upserted], source)
             events.rows.append(rows)
         self._delete(keys, wanted, places[deleted], times[deleted], events)
 

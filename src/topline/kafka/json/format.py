@@ -1,6 +1,7 @@
 """Change events in JSON: as Debezium writes them without schemas, or with them (`payload` beside `schema`)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 import duckdb
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from topline.kafka.events import Column, Events, Rows, Wanted, faults_of
+from topline.kafka.json.text import literal, quoted
 
 Places = npt.NDArray[np.int64]
 _WRAPPED = '{"schema":'  # how Connect's converter begins a record with its schema
@@ -40,10 +42,12 @@ class JsonFormat:
     def _read(self, values: Sequence[bytes | None], places: Places, wanted: Wanted, events: Events) -> tuple[Places, Places]:
         """The rows that records at `places` bring; returns the places of those that take one away, and their times."""
         texts = self._texts(values, places, events, "")
-        shape = f"STRUCT(op TEXT, after STRUCT({_fields(wanted.columns)}), source STRUCT(ts_ms BIGINT))"
-        columns = ", ".join(f"event.after.{_quoted(name)}" for name in wanted.columns)
+        shape = f"STRUCT(op TEXT, after STRUCT({_fields(wanted.columns)}), source STRUCT({_fields(('ts_ms', *wanted.source))}))"
+        paths = [f"after.{quoted(name)}" for name in wanted.columns] + [f"source.{quoted(name)}" for name in wanted.source]
+        columns = ", ".join(f"event.{path}" for path in paths)
         found = self._ask(
-            f"SELECT place, json IS NOT NULL, event.op, event.after IS NOT NULL, coalesce(event.source.ts_ms, 0), {columns} "
+            "SELECT place, json IS NOT NULL, event.op, event.after IS NOT NULL, "
+            f"coalesce(TRY_CAST(event.source.ts_ms AS BIGINT), 0), {columns} "
             f"FROM (SELECT place, json, TRY_CAST(json AS {shape}) AS event FROM (SELECT place, {_BARE} AS json FROM texts))",
             texts,
         )
@@ -57,19 +61,21 @@ class JsonFormat:
         deletes = good & (operations.to_numpy(zero_copy_only=False) == "d")
         upserts = np.flatnonzero(good & ~deletes)
         if len(upserts):
-            rows = {name: found.column(5 + number).combine_chunks() for number, name in enumerate(wanted.columns)}
-            taken = {name: Column(values_.take(pa.array(upserts))) for name, values_ in rows.items()}
-            self._split(texts, at[upserts], times[upserts], taken, events)
+            taken = [found.column(5 + number).combine_chunks().take(pa.array(upserts)) for number in range(len(paths))]
+            rows = {name: Column(values_) for name, values_ in zip(wanted.columns, taken, strict=False)}
+            source = dict(zip(wanted.source, taken[len(rows) :], strict=True))
+            whole = Rows(at[upserts], np.zeros(len(upserts), np.bool_), rows, times[upserts], source)
+            events.rows.extend(self._split(texts, whole))
         return at[deletes], times[deletes]
 
-    def _split(self, texts: pa.Table, places: Places, times: Places, columns: dict[str, Column], events: Events) -> None:
+    def _split(self, texts: pa.Table, whole: Rows) -> Iterator[Rows]:
         """Rows by which columns they have at all: one that a record lacks is not NULL, its table has it no more."""
-        lacking = self._lacking(texts, places, columns)
+        lacking = self._lacking(texts, whole.places, whole.columns)
         for names in sorted(set(lacking.values()) | {()}):
-            mine = np.array([lacking.get(place, ()) == names for place in places.tolist()], np.bool_)
-            kept = {name: Column(column.values.filter(pa.array(mine))) for name, column in columns.items() if name not in names}
+            mine = np.array([lacking.get(place, ()) == names for place in whole.places.tolist()], np.bool_)
             if mine.any():
-                events.rows.append(Rows(places[mine], np.zeros(int(mine.sum()), np.bool_), kept, times[mine]))
+                some = whole.only(mine)
+                yield replace(some, columns={name: column for name, column in some.columns.items() if name not in names})
 
     def _lacking(self, texts: pa.Table, places: Places, columns: dict[str, Column]) -> dict[int, tuple[str, ...]]:
         """Place -> the columns that the record there does not name. Only records with a NULL are looked at again."""
@@ -81,7 +87,7 @@ class JsonFormat:
             some = texts.filter(pc.is_in(texts.column("place"), pa.array(empty)))
             path = "$.after." + '"' + name.replace('"', '\\"') + '"'
             found = self._ask(
-                f"SELECT place FROM (SELECT place, {_BARE} AS json FROM texts) WHERE NOT json_exists(json, {_literal(path)})",
+                f"SELECT place FROM (SELECT place, {_BARE} AS json FROM texts) WHERE NOT json_exists(json, {literal(path)})",
                 some,
             )
             for place in found.column(0).to_pylist():
@@ -90,7 +96,7 @@ class JsonFormat:
 
     def _delete(self, keys: Sequence[bytes | None], places: Places, times: Places, wanted: Wanted, events: Events) -> None:
         texts = self._texts(keys, places, events, "key: ")
-        columns = ", ".join(f"key.{_quoted(name)}" for name in wanted.key)
+        columns = ", ".join(f"key.{quoted(name)}" for name in wanted.key)
         found = self._ask(
             f"SELECT place, key IS NOT NULL, {columns} "
             f"FROM (SELECT place, TRY_CAST(json AS STRUCT({_fields(wanted.key)})) AS key "
@@ -126,19 +132,11 @@ class JsonFormat:
     def _ask(self, sql: str, texts: pa.Table) -> pa.Table:
         self._connection.register("texts", texts)
         try:
-            found: pa.Table = self._connection.execute(f"{sql} ORDER BY place").to_arrow_table()
+            found: pa.Table = self._connection.sql(f"{sql} ORDER BY place").to_arrow_table()
         finally:
             self._connection.unregister("texts")
         return found
 
 
 def _fields(names: Sequence[str]) -> str:
-    return ", ".join(f"{_quoted(name)} TEXT" for name in names)
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return ", ".join(f"{quoted(name)} TEXT" for name in names)

@@ -11,6 +11,7 @@ from topline.sources.files.coding import known_encoding
 from topline.sources.files.moments import pattern_of
 from topline.sources.files.storesettings import ObjectStores
 from topline.sources.files.unpack import SUFFIXES as PACKED
+from topline.sources.route import Routed
 
 Format = Literal["csv", "ndjson", "json", "parquet"]
 
@@ -197,7 +198,7 @@ class FileTable(Settings):
         return self
 
 
-class FilesSettings(Settings):
+class FilesSettings(Routed):
     """A watched set of folders. Files waiting together are read by (mtime, path)."""
 
     kind: Literal["files"] = Field("files", description="This kind of source.")

@@ -17,6 +17,7 @@ from topline.schema import TableSchema, Type
 from topline.sources.values import cast, text
 
 _ISO = "io.debezium.time."
+_KINDS = {Type.DATE: "IsoDate", Type.TIMESTAMP: "IsoTimestamp", Type.TIMESTAMPTZ: "ZonedTimestamp"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +98,7 @@ def _known(column: Column) -> tuple[Column, npt.NDArray[np.bool_]]:
 
 def _cast(column: Column, declared: Type, zone: tzinfo) -> tuple[pa.Array, dict[int, str]]:
     """Values in the declared type; place -> why one is none."""
-    values = _spelt(column) if column.values.type == pa.string() else column.values
+    values = _spelt(column, declared) if column.values.type == pa.string() else column.values
     if declared is Type.TEXT and values.type == pa.string():
         return values, {}
     if declared is not Type.TEXT and (fast := _FAST.get((values.type, declared))) is not None:
@@ -106,15 +107,21 @@ def _cast(column: Column, declared: Type, zone: tzinfo) -> tuple[pa.Array, dict[
     return _one_by_one(values, declared, zone)
 
 
-def _spelt(column: Column) -> pa.Array:
-    """Times of Debezium's ISO modes as PostgreSQL spells them: 2026-11-21, 2026-11-21 14:05:00.5, 2026-11-21 14:05:00.5+00."""
+def _spelt(column: Column, declared: Type) -> pa.Array:
+    """Times of Debezium's ISO modes as PostgreSQL spells them: 2026-11-21, 2026-11-21 14:05:00.5, 2026-11-21 14:05:00.5+00.
+    JSON does not say what kind of text it is; what is declared tells."""
     kind = column.meaning.removeprefix(_ISO) if column.meaning.startswith(_ISO) else ""
+    kind = kind or _KINDS.get(declared, "")
     if kind in {"IsoDate", "IsoTime", "IsoTimestamp"}:
         plain = pc.replace_substring_regex(column.values, "Z$", "")
-        return pc.replace_substring_regex(plain, "T", " ") if kind == "IsoTimestamp" else plain
+        return _without_t(plain) if kind == "IsoTimestamp" else plain
     if kind == "ZonedTimestamp":
-        return pc.replace_substring_regex(pc.replace_substring_regex(column.values, "T", " "), "Z$", "+00")
+        return pc.replace_substring_regex(_without_t(column.values), "Z( BC)?$", r"+00\1")
     return column.values
+
+
+def _without_t(texts: pa.Array) -> pa.Array:
+    return pc.replace_substring_regex(texts, r"(\d)T(\d)", r"\1 \2")
 
 
 def _one_by_one(values: pa.Array, declared: Type, zone: tzinfo) -> tuple[pa.Array, dict[int, str]]:

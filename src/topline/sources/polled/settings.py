@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 from pydantic import Field, model_validator
 
 from topline.config import Settings, ZoneName
+from topline.sources.route import Routed
 
 
 class Cursor(Settings):
@@ -66,7 +67,7 @@ class PolledTable(Settings):
         return self
 
 
-class PolledSettings(Settings):
+class PolledSettings(Routed):
     """Base of the settings of every pulled source."""
 
     every: float = Field(60.0, gt=0, le=86_400, description="Seconds from the end of one poll of a table to the next.")

@@ -4,18 +4,16 @@ from typing import Literal
 
 from pydantic import Field
 
-from topline.config import Settings as Base
+from topline.sources.route import Routed
 
 _NAME = r"^[a-z_][a-z0-9_]{0,62}$"
 
 
-class Settings(Base):
+class Settings(Routed):
     kind: Literal["postgres"] = Field("postgres", description="Log-based capture from PostgreSQL 15 or newer.")
-    from_: Literal["origin", "kafka"] = Field(
-        "origin",
-        alias="from",
-        description="Where the engine reads its tables: at their `origin`, or in `kafka`, to which Debezium brings them "
-        "(`topline debezium apply`).",
+    via: Literal["debezium", "ingest"] = Field(
+        "debezium",
+        description="With `from: kafka`: who brings its tables there, `debezium` (`topline debezium apply`) or `topline ingest`.",
     )
     dsn: str = Field(
         description="`embedded:NAME` or a PostgreSQL DSN of the source database; TLS by its `sslmode`. "
