@@ -19,20 +19,20 @@ try:
         TopicCollection,
         TopicPartition,
     )
-    from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType  # type: ignore[attr-defined]
+    from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
 except ImportError:
     raise ConfigError("Kafka needs the client library: pip install 'topline[kafka]'") from None
 
 __all__ = [
     "OFFSET_BEGINNING", "AdminClient", "Client", "ConfigResource", "Consumer", "KafkaError", "KafkaException", "Message",
-    "Producer", "ResourceType", "TopicCollection", "TopicPartition", "failure", "translated",
+    "NewTopic", "Producer", "ResourceType", "TopicCollection", "TopicPartition", "failure", "translated",
 ]  # fmt: skip
 
 _PERSON = frozenset(
     {
         "_AUTHENTICATION", "SASL_AUTHENTICATION_FAILED", "_SSL", "TOPIC_AUTHORIZATION_FAILED", "GROUP_AUTHORIZATION_FAILED",
         "CLUSTER_AUTHORIZATION_FAILED", "TRANSACTIONAL_ID_AUTHORIZATION_FAILED", "UNKNOWN_TOPIC_OR_PART", "_UNKNOWN_TOPIC",
-        "POLICY_VIOLATION", "_UNKNOWN_PARTITION",
+        "POLICY_VIOLATION", "_UNKNOWN_PARTITION", "INVALID_CONFIG", "INVALID_PARTITIONS", "INVALID_REPLICATION_FACTOR",
     }
 )  # fmt: skip
 """Errors that no other try heals, by librdkafka's names."""

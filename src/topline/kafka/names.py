@@ -4,3 +4,8 @@
 def topic_of(prefix: str, source: str, *path: str) -> str:
     """A table's topic, as Debezium names it: the project's prefix where it has one, the source, schema and table."""
     return ".".join(part for part in (prefix, source, *path) if part)
+
+
+def dead_letters_of(topic: str) -> str:
+    """The topic of what could not be read in this one."""
+    return f"{topic}.dlq"

@@ -58,11 +58,16 @@ class Topics(Settings):
     compaction_lag_days: float = Field(
         7, gt=0, description="For so long each change of a key is kept, and a deletion; a reader further behind reads anew."
     )
+    dead_letter_days: float = Field(90, gt=0, description="For so long a dead letter stays in `TOPIC.dlq`.")
     settings: dict[str, str] = Field(default_factory=dict, description="Other settings of each topic, by Kafka's names.")
 
     @property
     def compaction_lag_ms(self) -> int:
         return int(self.compaction_lag_days * _DAY)
+
+    @property
+    def dead_letters_ms(self) -> int:
+        return int(self.dead_letter_days * _DAY)
 
 
 class KafkaSettings(Settings):

@@ -13,7 +13,7 @@ class Settings(Routed):
     kind: Literal["postgres"] = Field("postgres", description="Log-based capture from PostgreSQL 15 or newer.")
     via: Literal["debezium", "ingest"] = Field(
         "debezium",
-        description="With `from: kafka`: who brings its tables there, `debezium` (`topline debezium apply`) or `topline ingest`.",
+        description="With `from: kafka`, who brings its tables there, Debezium (`topline debezium apply`) or `topline ingest`.",
     )
     dsn: str = Field(
         description="`embedded:NAME` or a PostgreSQL DSN of the source database; TLS by its `sslmode`. "
