@@ -19,13 +19,13 @@ try:
         TopicCollection,
         TopicPartition,
     )
-    from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, ResourceType  # type: ignore[attr-defined]
+    from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic, ResourceType  # type: ignore[attr-defined]
 except ImportError:
     raise ConfigError("Kafka needs the client library: pip install 'topline[kafka]'") from None
 
 __all__ = [
     "OFFSET_BEGINNING", "AdminClient", "Client", "ConfigResource", "Consumer", "KafkaError", "KafkaException", "Message",
-    "NewTopic", "Producer", "ResourceType", "TopicCollection", "TopicPartition", "failure", "translated",
+    "NewPartitions", "NewTopic", "Producer", "ResourceType", "TopicCollection", "TopicPartition", "failure", "translated",
 ]  # fmt: skip
 
 _PERSON = frozenset(

@@ -9,3 +9,8 @@ def topic_of(prefix: str, source: str, *path: str) -> str:
 def dead_letters_of(topic: str) -> str:
     """The topic of what could not be read in this one."""
     return f"{topic}.dlq"
+
+
+def ingest_topic(prefix: str, source: str = "") -> str:
+    """Where `topline ingest` keeps what it remembers of a source; without one: the topic by which workers share them."""
+    return topic_of(prefix, "_topline", "ingest", source)

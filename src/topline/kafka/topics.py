@@ -11,6 +11,7 @@ from topline.kafka.client import (
     ConfigResource,
     KafkaError,
     KafkaException,
+    NewPartitions,
     NewTopic,
     ResourceType,
     TopicCollection,
@@ -56,6 +57,21 @@ def ensure_dead_letters(admin: AdminClient, names: Collection[str], topics: Topi
     """The same for the dead letters of these topics: `<topic>.dlq`, with one partition."""
     letters = [dead_letters_of(name) for name in names]
     return _ensure(admin, letters, (1, topics.replication, letter_settings(topics)), timeout)
+
+
+def ensure_own(admin: AdminClient, names: Collection[str], topics: Topics, timeout: float) -> list[str]:
+    """The same for topics in which Topline keeps what it must remember: one partition, the last record of each key."""
+    settings = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.1"}
+    return _ensure(admin, names, (1, topics.replication, settings), timeout)
+
+
+def widen(admin: AdminClient, name: str, partitions: int, timeout: float) -> None:
+    """Give a topic so many partitions, where it has fewer. Not for one whose records have keys."""
+    if look(admin, [name], timeout)[name].partitions >= partitions:
+        return
+    with translated(f"give {name} {partitions} partitions"):
+        for future in admin.create_partitions([NewPartitions(name, partitions)], request_timeout=timeout).values():
+            future.result(timeout)
 
 
 def differences(

@@ -67,7 +67,7 @@ class Admission:
 
     def _new(self, whole: SourceBatch) -> SourceBatch:
         stands = self._positions.setdefault(whole.source, {})
-        fresh = _without_replayed(whole, stands)
+        fresh = without_replayed(whole, stands)
         stands.update(fresh.positions)
         return fresh
 
@@ -96,13 +96,13 @@ class Admission:
 def _in_parts(transaction: Transaction, stands: Mapping[str, Position], last: SourceBatch) -> Iterator[SourceBatch]:
     """Its own position goes last, with `last`: of a transaction that is cut off, all comes again."""
     for part in transaction.parts():
-        fresh = _without_replayed(part, stands)
+        fresh = without_replayed(part, stands)
         whole = last if part.complete else replace(part, positions={}, memory={}, time=None)
         yield replace(whole, parts=fresh.parts, dead_letters=fresh.dead_letters)
     transaction.close()
 
 
-def _without_replayed(batch: SourceBatch, stands: Mapping[str, Position]) -> SourceBatch:
+def without_replayed(batch: SourceBatch, stands: Mapping[str, Position]) -> SourceBatch:
     """What is new in `batch`; a replay must not bring old memory back."""
     parts = tuple(part for part in (_fresh(part, stands) for part in batch.parts) if part is not None)
     letters = tuple(letter for letter in batch.dead_letters if _is_new(letter.partition, letter.position, stands))

@@ -8,7 +8,7 @@ from topline.cli.options import HERE, AsJson, Overrides, ProjectDir
 
 
 def register(app: typer.Typer) -> None:
-    for command in (run, serve, resync):
+    for command in (run, serve, ingest, resync):
         app.command()(command)
 
 
@@ -46,6 +46,25 @@ def serve(project: ProjectDir = HERE, overrides: Overrides = None, as_json: AsJs
     from topline.cli.serving import serve_api
 
     raise typer.Exit(serve_api(project, overrides, as_json=as_json))
+
+
+def ingest(
+    project: ProjectDir = HERE,
+    until_idle: Annotated[
+        bool, typer.Option("--until-idle", help="End once all that this worker's sources hold now is in Kafka.")
+    ] = False,
+    overrides: Overrides = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring sources with `from: kafka` to their topics, until stopped. Several workers share them.
+
+    Example: `topline ingest --until-idle`
+    """
+    from topline.cli.ingest import ingest_sources
+    from topline.cli.opening import open_project
+
+    loaded = open_project(project, overrides)
+    raise typer.Exit(ingest_sources(loaded, until_idle=until_idle, as_json=as_json))
 
 
 def resync(

@@ -1,0 +1,150 @@
+"""`topline ingest`: a company whose three sources it brings to Kafka, by workers that die; nothing is lost, nothing doubled."""
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+import yaml
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+
+from tests.cluster.stack import Stack
+from tests.networks.world import engine
+from tests.polling import until
+from tests.project import TestProject, embedded_dsn, new_project
+from topline.embedded.partner import book_of
+from topline.generate import Generator, Options, compare
+
+pytestmark = pytest.mark.cluster
+QUICK = (
+    "TOPLINE_SOURCES__PARTNER__EVERY=0.1",
+    "TOPLINE_SOURCES__BRANCHES__SETTLE=0.05",
+    "TOPLINE_SOURCES__BRANCHES__POLL=0.05",
+)
+RATE = 100.0
+_numbers = itertools.count(1)
+Format = Literal["json", "avro"]
+
+
+class Company:
+    """The shipped project, all of whose sources go through `topline ingest` and Kafka, and a generator that sells."""
+
+    def __init__(self, project: TestProject, stack: Stack, wire: Format) -> None:
+        self.project, self._stack = project, stack
+        self.prefix = f"ingest_{wire}_{next(_numbers)}"
+        path = project.folder / "topline.yml"
+        written: dict[str, Any] = yaml.safe_load(path.read_text())
+        registry = {"registry": {"url": stack.registry.url}} if wire == "avro" else {}
+        brokers = {"brokers": stack.kafka.bootstrap, "format": wire, "prefix": self.prefix, "topics": {"partitions": 3}}
+        written["kafka"] = {**brokers, **registry}
+        for source in written["sources"].values():
+            source["from"] = "kafka"
+        written["sources"]["shop"]["via"] = "ingest"
+        path.write_text(yaml.safe_dump(written))
+        folder = project.folder
+        self.generator = Generator(
+            Options(
+                shop_dsn=embedded_dsn(project, "shop"),
+                folder=folder / "inbox",
+                partner=book_of(folder / ".topline", "partner"),
+                ledger_dsn=embedded_dsn(project, "ledger"),
+                rate=RATE,
+                history=300,
+            )
+        )
+
+    @contextmanager
+    def worker(self, **env: str) -> "Iterator[subprocess.Popen[bytes]]":
+        """Killed at the end, if it has not ended by then."""
+        process = self.project.start("ingest", env=env)
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(30)
+
+    def sell(self, seconds: float) -> None:
+        enough = self.generator.written + seconds * RATE
+        until(lambda: self.generator.written >= enough, timeout=60)
+
+    def differences(self) -> dict[str, list[str]]:
+        return compare(embedded_dsn(self.project, "ledger"), embedded_dsn(self.project, "topline"), "topline", "Europe/Rome")
+
+    def is_exact(self) -> None:
+        """The rankings come to be those of the ledger."""
+        with engine(self.project):
+            until(lambda: not any(self.differences().values()), timeout=90, every=0.5, what="the results are the ledger's")
+
+    def records(self, topic: str) -> list[Message]:
+        """All that is committed in a topic."""
+        consumer = Consumer(
+            {
+                "bootstrap.servers": self._stack.kafka.bootstrap,
+                "group.id": "counting",
+                "isolation.level": "read_committed",
+                "enable.partition.eof": True,
+            }
+        )
+        numbers = list(consumer.list_topics(topic, timeout=30).topics[topic].partitions)
+        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in numbers])
+        found: list[Message] = []
+        ended: set[int] = set()
+        while len(ended) < len(numbers):
+            for message in consumer.consume(10_000, 30):
+                if (error := message.error()) is None:
+                    found.append(message)
+                else:
+                    assert error.code() == KafkaError._PARTITION_EOF
+                    ended.add(int(message.partition() or 0))
+        consumer.close()
+        return found
+
+
+@pytest.fixture(params=["json", "avro"])
+def company(request: pytest.FixtureRequest, tmp_path: Path, stack: Stack) -> Iterator[Company]:
+    project = new_project(tmp_path / "sales", QUICK)
+    with project.server() as server:
+        for database in ("shop", "ledger", "topline"):
+            server.dsn(database)
+        made = Company(project, stack, request.param)
+        made.generator.prepare()
+        yield made
+        made.generator.stop()
+
+
+def origins(messages: list[Message]) -> Counter[tuple[str, int, int, str]]:
+    """How often each change of the origin stands in a topic (JSON)."""
+    events = [json.loads(message.value() or b"") for message in messages if message.value() is not None]
+    places = [(event["source"], event["op"]) for event in events]
+    return Counter((s["partition"], s["hi"], s["lo"], op) for s, op in places)
+
+
+def test_workers_die_and_the_rankings_are_the_ledger_s(company: Company) -> None:
+    company.generator.start()
+    with company.worker():
+        company.sell(4)
+    with company.worker(TOPLINE_TEST_KILL_AT="ingest:written@5") as dying:
+        assert dying.wait(120) == -signal.SIGKILL
+    with company.worker(TOPLINE_TEST_KILL_AT="ingest:committed@5") as dying:
+        assert dying.wait(120) == -signal.SIGKILL
+    with company.worker() as last:
+        company.sell(2)
+        company.generator.stop()
+        company.is_exact()
+        last.send_signal(signal.SIGTERM)
+        assert last.wait(60) == 0, company.project.output()
+    if "json" in company.prefix:
+        found = origins(company.records(f"{company.prefix}.branches.files.sales"))
+        assert found
+        assert max(found.values()) == 1
+    letters = company.records(f"{company.prefix}.branches.files.sales.dlq")
+    assert letters
+    assert {name for name, _ in letters[0].headers() or []} >= {"__connect.errors.exception.message", "topline.locator"}
