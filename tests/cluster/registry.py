@@ -1,6 +1,7 @@
 """Apicurio Registry, which answers as Confluent's does; its schemas lie in PostgreSQL."""
 
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,33 +12,38 @@ from tests.cluster.process import Process, Server, java
 
 @dataclass
 class Registry:
-    """`home`: where its distribution lies; `dsn`: the database of its own."""
+    """`home`: where its distribution lies; `dsn` gives the database of its own, once its server runs."""
 
     home: Path
     folder: Path
     port: int
-    dsn: str
+    dsn: Callable[[], str]
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        database = conninfo_to_dict(self.dsn)
         environment = {
             "QUARKUS_HTTP_HOST": "127.0.0.1",
             "QUARKUS_HTTP_PORT": str(self.port),
             "QUARKUS_MANAGEMENT_ENABLED": "false",
             "APICURIO_STORAGE_KIND": "sql",
             "APICURIO_STORAGE_SQL_KIND": "postgresql",
-            "APICURIO_DATASOURCE_URL": f"jdbc:postgresql://{database['host']}:{database['port']}/{database['dbname']}",
-            "APICURIO_DATASOURCE_USERNAME": str(database["user"]),
-            "APICURIO_DATASOURCE_PASSWORD": str(database["password"]),
         }
         command = [java(21), "-Xmx384m", "-XX:+UseSerialGC", "-jar", str(self.home / "quarkus-run.jar")]
-        self.process = Process(Server("registry", command, [self.port], self._healthy, environment), self.folder)
+        server = Server("registry", command, [self.port], self._healthy, environment, secrets=self._database)
+        self.process = Process(server, self.folder)
 
     @property
     def url(self) -> str:
         """Its Confluent API."""
         return f"http://127.0.0.1:{self.port}/apis/ccompat/v7"
+
+    def _database(self) -> dict[str, str]:
+        found = conninfo_to_dict(self.dsn())
+        return {
+            "APICURIO_DATASOURCE_URL": f"jdbc:postgresql://{found['host']}:{found['port']}/{found['dbname']}",
+            "APICURIO_DATASOURCE_USERNAME": str(found["user"]),
+            "APICURIO_DATASOURCE_PASSWORD": str(found["password"]),
+        }
 
     def _healthy(self) -> bool:
         with urllib.request.urlopen(f"{self.url}/subjects", timeout=2) as answer:

@@ -1,4 +1,7 @@
-"""The servers of the platform on loopback, in one folder: for development and tests."""
+"""The servers of the platform on loopback, in one folder: for tests here, and for development as a command.
+
+`python -m tests.cluster.stack up|down|status` (make stack-up, stack-down): see tests/cluster/command.py.
+"""
 
 import os
 from collections.abc import Callable
@@ -42,7 +45,7 @@ class Stack:
 
     @cached_property
     def registry(self) -> Registry:
-        made = Registry(JARS / "registry", self.folder / "registry", free_ports(1)[0], self.postgres.dsn("registry"))
+        made = Registry(JARS / "registry", self.folder / "registry", free_ports(1)[0], lambda: self.postgres.dsn("registry"))
         self._begin(made.process.start, made.process.stop)
         return made
 
@@ -58,3 +61,9 @@ class Stack:
     def _begin(self, start: Callable[[], None], stop: Callable[[], None]) -> None:
         self._open.callback(stop)
         start()
+
+
+if __name__ == "__main__":
+    from tests.cluster.command import main
+
+    main()
