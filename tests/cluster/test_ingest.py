@@ -147,4 +147,4 @@ def test_workers_die_and_the_rankings_are_the_ledger_s(company: Company) -> None
         assert max(found.values()) == 1
     letters = company.records(f"{company.prefix}.branches.files.sales.dlq")
     assert letters
-    assert {name for name, _ in letters[0].headers() or []} >= {"__connect.errors.exception.message", "topline.locator"}
+    assert {header[0] for header in letters[0].headers() or []} >= {"__connect.errors.exception.message", "topline.locator"}
