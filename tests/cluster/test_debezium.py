@@ -1,14 +1,12 @@
 """A company sells in three ways; its shop's sales come through Debezium and Kafka. The rankings are those of its ledger."""
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
 
 import psycopg
 import pytest
-import yaml
 
+from tests.cluster.shop import TABLES, Format, configure
 from tests.cluster.stack import Stack
 from tests.networks.world import engine
 from tests.polling import until
@@ -25,16 +23,6 @@ QUICK = (
     "TOPLINE_SOURCES__BRANCHES__POLL=0.05",
 )
 RATE = 100.0
-_numbers = itertools.count(1)
-TABLES = {
-    "customers": "customer_id text PRIMARY KEY, customer_name text, country text, region text, city text",
-    "salesmen": "salesman_id text PRIMARY KEY, salesman_name text",
-    "orders": "order_id text PRIMARY KEY, customer_id text, salesman_id text, ordered_at timestamptz, currency text, "
-    "status text",
-    "order_items": "order_id text, item_no int, category text, product text, quantity int, unit_price numeric, "
-    "PRIMARY KEY (order_id, item_no)",
-}
-Format = Literal["json", "avro"]
 
 
 @pytest.fixture(params=["json", "avro"])
@@ -49,7 +37,7 @@ def project(tmp_path: Path, stack: Stack, wire: Format) -> Iterator[TestProject]
     with made.server() as server:
         for database in ("shop", "ledger", "topline"):
             server.dsn(database)
-        _configure(made, stack, wire)
+        configure(made, stack, wire)
         yield made
 
 
@@ -71,18 +59,6 @@ def generator(project: TestProject) -> Iterator[Generator]:
     yield made
     made.stop()
     project.call("debezium", "remove", "--forget")
-
-
-def _configure(project: TestProject, stack: Stack, wire: Format) -> None:
-    path = project.folder / "topline.yml"
-    written: dict[str, Any] = yaml.safe_load(path.read_text())
-    name = f"{wire}_{next(_numbers)}"  # what one test leaves in Connect and in topics, no other finds
-    written["project"] = f"sales_{name}"
-    registry = {"registry": {"url": stack.registry.url}} if wire == "avro" else {}
-    servers = {"brokers": stack.kafka.bootstrap, "connect": {"url": stack.connect.url}, **registry}
-    written["kafka"] = {"format": wire, "prefix": name, "topics": {"partitions": 3}, **servers}
-    written["sources"]["shop"]["from"] = "kafka"
-    path.write_text(yaml.safe_dump(written))
 
 
 def goes_on(generator: Generator, seconds: float) -> None:

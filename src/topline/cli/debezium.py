@@ -1,7 +1,7 @@
 """Makes, shows and removes Debezium's connectors."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,10 @@ from typing import Any
 from topline.cli.opening import open_project
 from topline.cli.output import out, print_json, print_table
 from topline.errors import TransientError, UsageError, WorkError
-from topline.ingest.connect import Connect
-from topline.ingest.debezium import FAILED, Connector, Standing, connectors, door, standing
+from topline.ingest.debezium import Connector, connectors
+from topline.ingest.signals import signal_snapshot
+from topline.ingest.standing import FAILED, Cluster, Standing
+from topline.kafka.topics import Difference
 from topline.live.start import databases, load_plan
 
 _PATIENCE = 60.0  # seconds until a connector runs
@@ -19,24 +21,39 @@ _LOOKS, _REST = 4, 0.5  # looks at one that runs; seconds between two looks
 
 def apply_connectors(folder: Path, source: str | None, *, as_json: bool) -> None:
     """WorkError where one does not run within a minute: why."""
-    with _opened(folder, source) as (wanted, connect):
+    with _opened(folder, source) as (wanted, cluster):
         for connector in wanted:
-            connect.put(connector.name, connector.config)
-            connect.restart(connector.name)
-        found = [_awaited(connector, connect) for connector in wanted]
+            cluster.ensure_topics(connector)
+            cluster.connect.put(connector.name, connector.config)
+            cluster.connect.restart(connector.name)
+        found = [_awaited(connector, cluster) for connector in wanted]
     _show(found, as_json=as_json)
 
 
 def show_connectors(folder: Path, source: str | None, *, as_json: bool) -> None:
-    with _opened(folder, source) as (wanted, connect):
-        found = [standing(connector, connect) for connector in wanted]
+    with _opened(folder, source) as (wanted, cluster):
+        found = [cluster.standing(connector) for connector in wanted]
     _show(found, as_json=as_json)
-    if any(one.troubles or one.drift for one in found):
-        raise WorkError("not every connector stands as topline.yml says: `topline debezium apply` brings it there")
+    if not all(one.as_told for one in found):
+        raise WorkError(
+            "not all stands as topline.yml says: `topline debezium apply` brings connectors there, and makes topics; a topic's "
+            "settings are for kafka-configs.sh"
+        )
+
+
+def signal_connector(folder: Path, source: str, tables: list[str], *, as_json: bool) -> None:
+    """UsageError for a table that the source does not have, WorkError where its connector does not run."""
+    with _opened(folder, source) as ([connector], cluster):
+        signal_snapshot(cluster, connector, tables)
+    if as_json:
+        print_json({"source": source, "tables": tables, "connector": connector.name})
+        return
+    out.print(f"{connector.name} reads {', '.join(tables)} again, beside the changes that go on", markup=False)
 
 
 def remove_connectors(folder: Path, source: str | None, *, forget: bool, as_json: bool) -> None:
-    with _opened(folder, source) as (wanted, connect):
+    with _opened(folder, source) as (wanted, cluster):
+        connect = cluster.connect
         for connector in wanted:
             if forget and connect.config(connector.name) is not None:
                 connect.stop(connector.name)
@@ -55,7 +72,7 @@ def remove_connectors(folder: Path, source: str | None, *, forget: bool, as_json
 
 
 @contextmanager
-def _opened(folder: Path, source: str | None) -> Iterator[tuple[list[Connector], Connect]]:
+def _opened(folder: Path, source: str | None) -> Iterator[tuple[list[Connector], Cluster]]:
     """UsageError where no such source travels through Debezium."""
     project = open_project(folder)
     with databases(project) as real:
@@ -66,15 +83,15 @@ def _opened(folder: Path, source: str | None) -> Iterator[tuple[list[Connector],
             raise UsageError(
                 f"no source {source or ''} is of kind postgres with `from: kafka`; those that are: {known}".replace("  ", " ")
             )
-        with closing(door(project)) as connect:
-            yield chosen, connect
+        with closing(Cluster(project)) as cluster:
+            yield chosen, cluster
 
 
-def _awaited(connector: Connector, connect: Connect) -> Standing:
+def _awaited(connector: Connector, cluster: Cluster) -> Standing:
     """Once it was seen to run, and again after a while: a task says that it runs before it has looked at its database."""
     deadline, seen = time.monotonic() + _PATIENCE, 0
     while True:
-        found = standing(connector, connect)
+        found = cluster.standing(connector)
         seen = 0 if found.troubles else seen + 1
         if seen > _LOOKS:
             return found
@@ -108,6 +125,9 @@ def _show(found: list[Standing], *, as_json: bool) -> None:
     for one in found:
         for name, (wanted, is_) in one.drift.items():
             out.print(f"{one.connector.name}: {name} is {is_!r}, topline.yml says {wanted!r}", markup=False)
+        for topic, found_ in one.topics.items():
+            for name, (wanted, is_) in (found_ or {}).items():
+                out.print(f"topic {topic}: {name} is {is_!r}, topline.yml says {wanted!r}", markup=False)
 
 
 def _fields(one: Standing) -> dict[str, Any]:
@@ -116,5 +136,10 @@ def _fields(one: Standing) -> dict[str, Any]:
         "connector": one.connector.name,
         "running": not one.troubles,
         "troubles": one.troubles,
-        "drift": {name: {"wanted": wanted, "found": is_} for name, (wanted, is_) in one.drift.items()},
+        "drift": _differing(one.drift),
+        "topics": {name: None if found is None else _differing(found) for name, found in one.topics.items()},
     }
+
+
+def _differing(found: Mapping[str, Difference]) -> dict[str, dict[str, str | None]]:
+    return {name: {"wanted": wanted, "found": is_} for name, (wanted, is_) in found.items()}

@@ -1,17 +1,20 @@
-"""Debezium for the PostgreSQL sources that travel through Kafka: the connector that each is to have, and how it stands.
+"""Debezium for the PostgreSQL sources that travel through Kafka: the connector that each is to have.
 
 Source of the settings: Debezium 3.7, "PostgreSQL connector: connector properties". The modes in which values are written are
 fixed here: every reader of the topics rests on them.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 
 from topline.config import Project
 from topline.dsn import parse_dsn
 from topline.errors import ConfigError
-from topline.ingest.connect import Connect, State
+from topline.kafka.java import java_settings
+from topline.kafka.names import signals_of, topic_of
 from topline.kafka.settings import KafkaSettings, kafka_settings
+from topline.kafka.topics import table_settings
 from topline.schema import TableSchema
 from topline.sources.postgres import Settings
 from topline.sources.postgres.tables import Target, targets
@@ -27,38 +30,37 @@ VALUES = {
     "skipped.operations": "none",
 }
 """How values and deletions are written. A TRUNCATE is a record without a key, which no compacted topic takes: the task ends."""
+_RESELECT = {
+    "post.processors": "reselect",
+    "post.processors.reselect.type": "io.debezium.processors.reselect.ReselectColumnsPostProcessor",
+    "post.processors.reselect.reselect.unavailable.values": "true",
+    "post.processors.reselect.reselect.null.values": "false",
+    "post.processors.reselect.reselect.use.event.key": "true",
+}
+"""A large value that an update left as it was (TOAST) is not in the server's log: it is read from the row, so that a topic of
+which compaction left a key's last record has the whole row. Where the row is gone meanwhile, its deletion follows."""
 _APICURIO, _CONFLUENT = "io.apicurio.registry.utils.converter.AvroConverter", "io.confluent.connect.avro.AvroConverter"
 _JSON = "org.apache.kafka.connect.json.JsonConverter"
 _CCOMPAT = "/apis/ccompat/"
-_SECRETS = ("password", "jaas", "basic.auth.user.info")
-_HIDDEN = "(hidden)"
-RUNNING, FAILED = "RUNNING", "FAILED"
 
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """What a source's connector is to be: its name in Connect, and its settings, secrets among them."""
+    """What a source's connector is to be.
+
+    name     in Connect
+    config   its settings, secrets among them
+    topics   of its tables
+    signals  the topic by which it is told what to do
+    tables   by short name: a pattern that fits the table's name and no other
+    """
 
     source: str
     name: str
     config: Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How a connector stands: `states` of it and its tasks, none where it is not there; `drift`: setting -> (as it is to be,
-    as it is), either None where it is not set; secrets hidden."""
-
-    connector: Connector
-    states: tuple[State, ...] = ()
-    drift: Mapping[str, tuple[str | None, str | None]] = field(default_factory=dict)
-
-    @property
-    def troubles(self) -> list[str]:
-        """Why it does not work, in words; nothing where it does."""
-        if len(self.states) < 2:
-            return ["it has no task"] if self.states else ["it is not there"]
-        return [f"{one.what} {one.state}: {one.reason}".removesuffix(": ") for one in self.states if one.state != RUNNING]
+    topics: tuple[str, ...]
+    signals: str
+    tables: Mapping[str, str]
 
 
 def connectors(project: Project, tables: Mapping[str, TableSchema], embedded: Embedded) -> list[Connector]:
@@ -75,25 +77,16 @@ def connectors(project: Project, tables: Mapping[str, TableSchema], embedded: Em
         if settings is None or section.faults:
             raise ConfigError("\n".join(section.faults))
         own = {full.partition(".")[2]: schema for full, schema in tables.items() if full.startswith(f"{name}.")}
-        config = dict(_config(name, settings, targets(name, own, settings), cluster))
-        found.append(Connector(name, f"{project.config.project}-{name}", config))
+        found.append(_connector(project, name, settings, targets(name, own, settings)))
     return found
 
 
-def standing(connector: Connector, connect: Connect) -> Standing:
-    """How it stands now."""
-    found = connect.config(connector.name)
-    return Standing(connector, tuple(connect.states(connector.name)), {} if found is None else _drift(connector, found))
-
-
-def _drift(connector: Connector, found: Mapping[str, str]) -> dict[str, tuple[str | None, str | None]]:
-    wanted = {**connector.config, "name": connector.name}
-    names = [name for name in sorted({*wanted, *found}) if wanted.get(name) != found.get(name)]
-    return {name: (_shown(name, wanted.get(name)), _shown(name, found.get(name))) for name in names}
-
-
-def _shown(name: str, value: str | None) -> str | None:
-    return _HIDDEN if value is not None and any(word in name for word in _SECRETS) else value
+def _connector(project: Project, source: str, settings: Settings, tables: Mapping[str, Target]) -> Connector:
+    cluster = kafka_settings(project)
+    name, signals = f"{project.config.project}-{source}", signals_of(cluster.prefix, source)
+    topics = tuple(topic_of(cluster.prefix, source, one.namespace, one.relation) for one in tables.values())
+    config = {**dict(_config(source, settings, tables, cluster)), **_signals(name, signals, cluster, project.root)}
+    return Connector(source, name, config, topics, signals, {short: _pattern(one) for short, one in tables.items()})
 
 
 def _config(source: str, settings: Settings, tables: Mapping[str, Target], cluster: KafkaSettings) -> Iterator[tuple[str, str]]:
@@ -106,14 +99,18 @@ def _config(source: str, settings: Settings, tables: Mapping[str, Target], clust
     yield "publication.name", settings.publication or f"topline_{source}_debezium"
     yield "publication.autocreate.mode", "filtered"
     # Names are patterns to Debezium.
-    yield "table.include.list", ",".join(f"{_exactly(one.namespace)}\\.{_exactly(one.relation)}" for one in tables.values())
-    keys = (f"{_exactly(t.namespace)}\\.{_exactly(t.relation)}:{','.join(t.schema.key)}" for t in tables.values())
-    yield "message.key.columns", ";".join(keys)
+    yield "table.include.list", ",".join(_pattern(one) for one in tables.values())
+    yield "message.key.columns", ";".join(f"{_pattern(one)}:{','.join(one.schema.key)}" for one in tables.values())
     yield "exactly.once.support", "required"
     yield "heartbeat.interval.ms", str(int(settings.heartbeat * 1000))
     yield from VALUES.items()
+    yield from _RESELECT.items()
     yield from _topics(cluster).items()
     yield from _converters(cluster)
+
+
+def _pattern(table: Target) -> str:
+    return f"{_exactly(table.namespace)}\\.{_exactly(table.relation)}"
 
 
 def _exactly(name: str) -> str:
@@ -131,17 +128,24 @@ def _database(settings: Settings) -> dict[str, str]:
 
 
 def _topics(cluster: KafkaSettings) -> dict[str, str]:
-    topics, default = cluster.topics, "topic.creation.default."
-    settings = {
-        "cleanup.policy": "compact",
-        "min.compaction.lag.ms": str(topics.compaction_lag_ms),
-        "delete.retention.ms": str(topics.compaction_lag_ms),
-        **topics.settings,
-    }
+    """Those that Debezium makes by itself (its heartbeat's, a table's that was deleted) are as those that Topline makes."""
+    default = "topic.creation.default."
     return {
-        f"{default}partitions": str(topics.partitions),
-        f"{default}replication.factor": str(topics.replication),
-        **{default + name: value for name, value in settings.items()},
+        f"{default}partitions": str(cluster.topics.partitions),
+        f"{default}replication.factor": str(cluster.topics.replication),
+        **{default + name: value for name, value in table_settings(cluster.topics).items()},
+    }
+
+
+def _signals(name: str, topic: str, cluster: KafkaSettings, root: Path) -> dict[str, str]:
+    """By a topic, and without a table of Debezium's in the source: it only reads there."""
+    return {
+        "read.only": "true",
+        "signal.enabled.channels": "kafka",
+        "signal.kafka.topic": topic,
+        "signal.kafka.bootstrap.servers": cluster.addresses,
+        "signal.kafka.groupId": name,  # else all connectors share one group, and one of them hears
+        **{f"signal.consumer.{setting}": value for setting, value in java_settings(cluster, root).items()},
     }
 
 
@@ -170,10 +174,3 @@ def _apicurio(url: str) -> dict[str, str]:
         "apicurio.registry.artifact-resolver-strategy": "io.apicurio.registry.serde.strategy.TopicIdStrategy",
         "schemas.enable": "true",
     }
-
-
-def door(project: Project) -> Connect:
-    """To be closed by the caller."""
-    cluster = kafka_settings(project)
-    assert cluster.connect is not None  # `connectors` has seen to it
-    return Connect(cluster.connect, project.root, cluster.timeout)

@@ -82,6 +82,10 @@ class Client:
         }
         return Producer({**self._common, **ours, **more})
 
+    def sender(self) -> Producer:
+        """Writes single records, each on all copies before it is acknowledged."""
+        return Producer({**self._common, "enable.idempotence": True, "partitioner": "murmur2_random"})
+
 
 def _protocol(settings: KafkaSettings) -> str:
     return f"{'SASL_' if settings.sasl else ''}{'PLAINTEXT' if settings.tls is None else 'SSL'}"

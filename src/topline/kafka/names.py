@@ -11,6 +11,11 @@ def dead_letters_of(topic: str) -> str:
     return f"{topic}.dlq"
 
 
+def signals_of(prefix: str, source: str) -> str:
+    """The topic by which a source's Debezium is told what to do."""
+    return topic_of(prefix, source, "signals")
+
+
 def ingest_topic(prefix: str, source: str = "") -> str:
     """Where `topline ingest` keeps what it remembers of a source; without one: the topic by which workers share them."""
     return topic_of(prefix, "_topline", "ingest", source)

@@ -20,6 +20,7 @@ from topline.kafka.client import (
 from topline.kafka.names import dead_letters_of
 from topline.kafka.settings import Topics
 
+_WEEK = str(7 * 24 * 60 * 60 * 1000)
 _REST = 0.05  # seconds between two looks
 Difference = tuple[str | None, str | None]
 """(as topline.yml says, as it is); None: it has none."""
@@ -57,6 +58,11 @@ def ensure_dead_letters(admin: AdminClient, names: Collection[str], topics: Topi
     """The same for the dead letters of these topics: `<topic>.dlq`, with one partition."""
     letters = [dead_letters_of(name) for name in names]
     return _ensure(admin, letters, (1, topics.replication, letter_settings(topics)), timeout)
+
+
+def ensure_signals(admin: AdminClient, names: Collection[str], topics: Topics, timeout: float) -> list[str]:
+    """The same for topics by which connectors are told what to do: one partition, kept for a week."""
+    return _ensure(admin, names, (1, topics.replication, {"cleanup.policy": "delete", "retention.ms": _WEEK}), timeout)
 
 
 def ensure_own(admin: AdminClient, names: Collection[str], topics: Topics, timeout: float) -> list[str]:
@@ -98,7 +104,7 @@ def _ensure(
 ) -> list[str]:
     known = _counts(admin, names, timeout)
     partitions, copies, settings = wanted
-    missing = [NewTopic(name, partitions, copies, config=dict(settings)) for name in names if name not in known]
+    missing = [NewTopic(name, partitions, copies, config=dict(settings)) for name in dict.fromkeys(names) if name not in known]
     if not missing:
         return []
     made = []
@@ -128,7 +134,7 @@ def _counts(admin: AdminClient, names: Collection[str], timeout: float) -> dict[
     found: dict[str, tuple[int, int]] = {}
     if not names:
         return found
-    for name, future in admin.describe_topics(TopicCollection(list(names)), request_timeout=timeout).items():
+    for name, future in admin.describe_topics(TopicCollection(list(dict.fromkeys(names))), request_timeout=timeout).items():
         with translated(f"look at topic {name}"):
             try:
                 described = future.result(timeout)

@@ -35,6 +35,22 @@ def status(source: Source = None, project: ProjectDir = HERE, as_json: AsJson = 
 
 
 @app.command()
+def signal(
+    source: Annotated[str, typer.Argument(metavar="SOURCE", help="The source.")],
+    tables: Annotated[list[str], typer.Argument(metavar="TABLE...", help="Its tables, by their short names.")],
+    project: ProjectDir = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Have tables read again while changes go on: all their rows come to their topics once more.
+
+    Example: `topline debezium signal shop orders order_items`
+    """
+    from topline.cli.debezium import signal_connector
+
+    signal_connector(project, source, tables, as_json=as_json)
+
+
+@app.command()
 def remove(
     source: Source = None,
     project: ProjectDir = HERE,

@@ -59,12 +59,12 @@ class KafkaSource:
         self._records = 0
 
     def check(self) -> list[Fault]:
+        """A topic in which nothing is yet is none: an empty table has one."""
         try:
-            found = self._look()
+            self._look()
         except ToplineError as error:
             return [Fault(f"sources.{self.name}", str(error), "mend `kafka` in topline.yml, or make the topic")]
-        empty = [topic.name for topic in found.values() if not any(topic.end.values())]
-        return [Fault(f"sources.{self.name}", f"topic {name} is empty", "fill it, or wait") for name in empty]
+        return []
 
     def open(self, resume: Resume) -> None:
         self.close()
