@@ -63,14 +63,16 @@ class Cluster:
 
     def ensure_topics(self, connector: Connector) -> list[str]:
         """Of its tables and its signals: a reader halts at a topic that is not there, and an empty table brings none."""
-        made = ensure(self._admin, connector.topics, self._topics, self.timeout)
-        return made + ensure_signals(self._admin, [connector.signals], self._topics, self.timeout)
+        with self.client.reaching():
+            made = ensure(self._admin, connector.topics, self._topics, self.timeout)
+            return made + ensure_signals(self._admin, [connector.signals], self._topics, self.timeout)
 
     def standing(self, connector: Connector) -> Standing:
         """How it stands now."""
         found = self.connect.config(connector.name)
         states = tuple(self.connect.states(connector.name))
-        topics = differences(self._admin, connector.topics, self._topics, self.timeout)
+        with self.client.reaching():
+            topics = differences(self._admin, connector.topics, self._topics, self.timeout)
         return Standing(connector, states, {} if found is None else _drift(connector, found), topics)
 
 

@@ -36,26 +36,46 @@ _PERSON = frozenset(
     }
 )  # fmt: skip
 """Errors that no other try heals, by librdkafka's names."""
+_TURNED_AWAY = frozenset({"_AUTHENTICATION", "_SSL"})
 
 
 class Client:
-    """The settings of a cluster as librdkafka takes them. ConfigError for a file that cannot be read."""
+    """The settings of a cluster as librdkafka takes them. ConfigError for a file that cannot be used."""
 
     def __init__(self, settings: KafkaSettings, root: Path, name: str = "topline") -> None:
         """`name`: what the brokers' logs and quotas know us by."""
         self.settings = settings
+        self._admin: AdminClient | None = None
+        self._refused: KafkaError | None = None
         self._common: dict[str, Any] = {
             "bootstrap.servers": settings.addresses,
             "client.id": name,
             "security.protocol": _protocol(settings),
             "socket.timeout.ms": int(settings.timeout * 1000),
             "log_level": 2,  # what goes wrong comes as an error as well
+            "error_cb": self._note,
             **_tls(settings.tls, root),
             **_sasl(settings),
         }
 
+    @contextmanager
+    def reaching(self) -> Iterator[None]:
+        """What is done here fails as SourceNotReady where brokers turned this client away: no answer comes then."""
+        self._turned_away()
+        self._refused = None
+        try:
+            yield
+        except TransientError as error:
+            if (refused := self._turned_away()) is None:
+                raise
+            raise SourceNotReady(f"{error}: {refused.str()}") from None
+
     def admin(self) -> AdminClient:
-        return AdminClient(dict(self._common))
+        """One for all threads."""
+        if self._admin is None:
+            with _usable():
+                self._admin = AdminClient(dict(self._common))
+        return self._admin
 
     def consumer(self, group: str, **more: Any) -> Consumer:
         """Reads what is committed, from places that it is told: nothing is stored at the brokers."""
@@ -68,7 +88,8 @@ class Client:
             "enable.partition.eof": True,
             "allow.auto.create.topics": False,
         }
-        return Consumer({**self._common, **ours, **more})
+        with _usable():
+            return Consumer({**self._common, **ours, **more})
 
     def producer(self, transactional_id: str, **more: Any) -> Producer:
         """Writes transactions, each to be seen whole or not at all. Who begins with the same id later ends this one's."""
@@ -80,11 +101,24 @@ class Client:
             "linger.ms": 5,
             "partitioner": "murmur2_random",  # as Java's clients spread keys, Debezium's among them
         }
-        return Producer({**self._common, **ours, **more})
+        with _usable():
+            return Producer({**self._common, **ours, **more})
 
     def sender(self) -> Producer:
         """Writes single records, each on all copies before it is acknowledged."""
-        return Producer({**self._common, "enable.idempotence": True, "partitioner": "murmur2_random"})
+        with _usable():
+            return Producer({**self._common, "enable.idempotence": True, "partitioner": "murmur2_random"})
+
+    def _turned_away(self) -> KafkaError | None:
+        """Why brokers let this client in no more, as far as they said so."""
+        if self._admin is not None:
+            self._admin.poll(0)  # it tells of errors only when it is asked
+        return self._refused
+
+    def _note(self, error: KafkaError) -> None:
+        """TLS 1.3 tells who has no good certificate after the handshake, by an alert on the open connection."""
+        if error.name() in _TURNED_AWAY or (error.name() == "_TRANSPORT" and "SSL alert" in error.str()):
+            self._refused = error
 
 
 def _protocol(settings: KafkaSettings) -> str:
@@ -109,6 +143,15 @@ def _sasl(settings: KafkaSettings) -> Mapping[str, str]:
         "sasl.username": settings.sasl.username,
         "sasl.password": settings.sasl.password.get_secret_value(),
     }
+
+
+@contextmanager
+def _usable() -> Iterator[None]:
+    """The library looks at certificates when a client is made."""
+    try:
+        yield
+    except KafkaException as error:
+        raise ConfigError(f"kafka: {error.args[0].str()}; PEM files are expected, and the password of the key") from None
 
 
 @contextmanager

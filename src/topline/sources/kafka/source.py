@@ -168,7 +168,8 @@ class KafkaSource:
     def _look(self) -> dict[str, Topic]:
         consumer = self._consumer or self._client.consumer(self._group)
         try:
-            return look(self._client.admin(), consumer, list(self._tables), self._cluster.timeout)
+            with self._client.reaching():
+                return look(self._client.admin(), consumer, list(self._tables), self._cluster.timeout)
         finally:
             if consumer is not self._consumer:
                 consumer.close()
