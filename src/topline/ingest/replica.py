@@ -21,6 +21,7 @@ from topline.kafka.client import (
     Message,
     TopicCollection,
     TopicPartition,
+    arrived,
     failure,
     translated,
 )
@@ -80,7 +81,7 @@ def read(client: Client, topic: str, format_: Format, replica: Replica, timeout:
         with translated(f"read {topic}"):
             unread = _begin(client, consumer, topic, timeout)
             while unread:
-                messages = consumer.consume(_AT_ONCE, timeout)
+                messages = arrived(consumer, _AT_ONCE, timeout)
                 if not messages:
                     raise TransientError(f"Kafka: cannot read {topic}: nothing came for {timeout:g} s")
                 _take([message for message in messages if not _ended(message, unread)], format_, wanted, replica)
@@ -89,7 +90,8 @@ def read(client: Client, topic: str, format_: Format, replica: Replica, timeout:
 
 
 def _begin(client: Client, consumer: Consumer, topic: str, timeout: float) -> set[int]:
-    [described] = client.admin().describe_topics(TopicCollection([topic]), request_timeout=timeout).values()
+    admin = client.admin()  # what is asked of it ends with it
+    [described] = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout).values()
     numbers = {partition.id for partition in described.result(timeout).partitions}
     consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in numbers])
     return numbers

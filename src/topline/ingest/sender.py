@@ -21,18 +21,16 @@ class Sender:
     def __init__(self, client: Client, name: str, timeout: float) -> None:
         """`name`: of the transactions. What another sender of this name has begun is ended, and it can write no more."""
         self._name = name
+        self._begun = False
         self._failed: tuple[KafkaError, str] | None = None
         more = {"transaction.timeout.ms": int(_LONGEST * 1000), "queue.buffering.max.messages": 2 * _WAITING}
         self._producer = client.producer(name, **more)
         with translated(f"take over {name}"):
             self._producer.init_transactions(timeout)
 
-    def begin(self) -> None:
-        with translated("begin a transaction"):
-            self._producer.begin_transaction()
-
     def send(self, topic: str, records: Records) -> None:
         for chunk, size in _chunks(records):
+            self._begin()
             self._make_room(0 if size > _CHUNK_BYTES / 2 else _WAITING)
             with translated(f"write to {topic}"):
                 self._producer.produce_batch(topic, chunk, on_delivery=self._note)
@@ -43,6 +41,7 @@ class Sender:
 
     def put(self, topic: str, key: bytes, value: bytes | None, headers: Mapping[str, str] | None = None) -> None:
         told: list[Header] = [(name, text.encode()) for name, text in (headers or {}).items()]
+        self._begin()
         self._make_room(_WAITING)
         try:
             self._producer.produce(topic, value, key, headers=told, on_delivery=self._note)
@@ -63,12 +62,16 @@ class Sender:
         self.put(topic, letter.locator.encode(), letter.raw, headers)
 
     def commit(self) -> None:
+        """What was written since the last time is to be seen."""
+        if not self._begun:
+            return
         self._require_sent()
         try:
             self._producer.commit_transaction(_LONGEST)
         except KafkaException as error:
             self._require_sent()  # says more
             raise _failure(error.args[0], self._name) from None
+        self._begun = False
 
     def idle(self) -> None:
         """To be called now and then while there is nothing to write."""
@@ -76,8 +79,16 @@ class Sender:
 
     def close(self) -> None:
         """What is not committed is not to be seen."""
-        with suppress(KafkaException):
-            self._producer.abort_transaction(5.0)
+        if self._begun:
+            with suppress(KafkaException):
+                self._producer.abort_transaction(5.0)
+
+    def _begin(self) -> None:
+        """With the first record: brokers know no transaction without one."""
+        if not self._begun:
+            with translated("begin a transaction"):
+                self._producer.begin_transaction()
+            self._begun = True
 
     def _make_room(self, most: int) -> None:
         while len(self._producer) > most:

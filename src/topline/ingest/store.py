@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from topline.changes import Position
 from topline.errors import TransientError
-from topline.kafka.client import OFFSET_BEGINNING, Client, KafkaError, Message, TopicPartition, failure, translated
+from topline.kafka.client import OFFSET_BEGINNING, Client, KafkaError, Message, TopicPartition, arrived, failure, translated
 from topline.sources.base import Resume
 
 PIECE = 512 * 1024  # bytes: half of what a broker takes as it comes
@@ -57,7 +57,7 @@ def read(client: Client, topic: str, timeout: float) -> Stored:
         with translated(f"read {topic}"):
             consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
             while True:
-                found = consumer.consume(10_000, timeout)
+                found = arrived(consumer, 10_000, timeout)
                 if not found:
                     raise TransientError(f"Kafka: cannot read {topic}: nothing came for {timeout:g} s")
                 going = [_take(message, stored, pieces) for message in found]

@@ -124,7 +124,6 @@ class Work:
     def _write(self, batch: SourceBatch, sender: Sender, writer: Writer) -> None:
         begun = self._begun
         if begun is None:
-            sender.begin()
             begun = self._begun = _Begun(batch.opening)
         elif begun.opening != batch.opening:
             raise TransientError(f"{batch.source} was opened anew amid a transaction: all of it comes again")

@@ -25,7 +25,8 @@ except ImportError:
 
 __all__ = [
     "OFFSET_BEGINNING", "AdminClient", "Client", "ConfigResource", "Consumer", "KafkaError", "KafkaException", "Message",
-    "NewPartitions", "NewTopic", "Producer", "ResourceType", "TopicCollection", "TopicPartition", "failure", "translated",
+    "NewPartitions", "NewTopic", "Producer", "ResourceType", "TopicCollection", "TopicPartition", "arrived",
+    "failure", "translated",
 ]  # fmt: skip
 
 _PERSON = frozenset(
@@ -163,6 +164,15 @@ def translated(doing: str) -> Iterator[None]:
         raise TransientError(f"Kafka: cannot {doing}: the brokers do not answer") from None
     except KafkaException as error:
         raise failure(error.args[0], doing) from None
+
+
+def arrived(consumer: Consumer, most: int, timeout: float) -> list[Message]:
+    """What is there, at most so many. The library waits until it has as many as it is asked for, so the first is asked for
+    alone."""
+    first = consumer.poll(timeout)
+    if first is None:
+        return []
+    return [first, *consumer.consume(most - 1, 0)] if most > 1 else [first]
 
 
 def failure(error: KafkaError, doing: str) -> WorkError:

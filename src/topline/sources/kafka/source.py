@@ -24,6 +24,7 @@ from topline.kafka.client import (
     KafkaException,
     Message,
     TopicPartition,
+    arrived,
     failure,
     translated,
 )
@@ -88,7 +89,7 @@ class KafkaSource:
         if self._consumer is None:
             return None
         with translated(f"read {', '.join(self._tables)}"):
-            messages = self._messages(self._consumer, max_rows, timeout)
+            messages = arrived(self._consumer, max_rows, timeout)
         if self._down is not None and not messages:
             raise failure(self._down, f"read {', '.join(self._tables)}")
         return self._batch(messages)
@@ -189,13 +190,6 @@ class KafkaSource:
         reading = Reading(table, self._context.tables[table], standing, self._zone)
         reading.begin(topic, offsets if goes_on else dict.fromkeys(topic.end, 0))
         return reading
-
-    def _messages(self, consumer: Consumer, most: int, timeout: float) -> list[Message]:
-        """What is there: the library waits until it has as many as it is asked for, so the first is asked for alone."""
-        first = consumer.poll(timeout)
-        if first is None:
-            return []
-        return [first, *consumer.consume(most - 1, 0)] if most > 1 else [first]
 
     def _batch(self, messages: Sequence[Message]) -> SourceBatch | None:
         assert self._format is not None
