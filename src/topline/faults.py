@@ -70,6 +70,11 @@ POINTS = {
     "replay:read": "a dead letter was read again, and is a row",
     "replay:logged": "the log has the row, and knows that the letter was replayed",
 }
+# Those of a worker that brings sources to Kafka, reached by tests/cluster/test_ingest.py.
+INGEST_POINTS = {
+    "ingest:written": "a transaction is written to Kafka with its positions, and not committed",
+    "ingest:committed": "it is, and the source was not told",
+}
 
 
 class _Countdown:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import fastavro
-from confluent_kafka import Producer
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from topline.schema import TableSchema, Type
@@ -91,6 +91,30 @@ class Events:
         target.write(b"\0" + number.to_bytes(4, "big"))
         fastavro.schemaless_writer(target, parsed, value)
         return target.getvalue()
+
+
+def records(brokers: str, topic: str) -> list[Message]:
+    """All that is committed in a topic, each partition's in order."""
+    settings: dict[str, str | int | float | bool] = {
+        "bootstrap.servers": brokers,
+        "group.id": "looking",
+        "enable.partition.eof": True,
+    }
+    consumer = Consumer({**settings, "isolation.level": "read_committed"})
+    numbers = list(consumer.list_topics(topic, timeout=30).topics[topic].partitions)
+    consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in numbers])
+    found: list[Message] = []
+    ended: set[int] = set()
+    while len(ended) < len(numbers):
+        message = consumer.poll(30)
+        assert message is not None
+        if (error := message.error()) is None:
+            found.append(message)
+        else:
+            assert error.code() == KafkaError._PARTITION_EOF
+            ended.add(int(message.partition() or 0))
+    consumer.close()
+    return found
 
 
 def _written(value: Any) -> Any:

@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 import pytest
 import yaml
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Message
 
+from tests.cluster.events import records
 from tests.cluster.stack import Stack
 from tests.networks.world import engine
 from tests.polling import until
@@ -84,28 +85,7 @@ class Company:
             until(lambda: not any(self.differences().values()), timeout=90, every=0.5, what="the results are the ledger's")
 
     def records(self, topic: str) -> list[Message]:
-        """All that is committed in a topic."""
-        consumer = Consumer(
-            {
-                "bootstrap.servers": self._stack.kafka.bootstrap,
-                "group.id": "counting",
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-            }
-        )
-        numbers = list(consumer.list_topics(topic, timeout=30).topics[topic].partitions)
-        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in numbers])
-        found: list[Message] = []
-        ended: set[int] = set()
-        while len(ended) < len(numbers):
-            for message in consumer.consume(10_000, 30):
-                if (error := message.error()) is None:
-                    found.append(message)
-                else:
-                    assert error.code() == KafkaError._PARTITION_EOF
-                    ended.add(int(message.partition() or 0))
-        consumer.close()
-        return found
+        return records(self._stack.kafka.bootstrap, topic)
 
 
 @pytest.fixture(params=["json", "avro"])

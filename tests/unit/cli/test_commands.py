@@ -24,7 +24,21 @@ def _names(of: typer.Typer) -> set[str]:
 
 
 def test_the_commands_that_were_promised_are_there() -> None:
-    promised = {"init", "check", "run", "status", "show", "audit", "explain", "test", "why", "rejected", "serve", "resync"}
+    promised = {
+        "init",
+        "check",
+        "run",
+        "status",
+        "show",
+        "audit",
+        "explain",
+        "test",
+        "why",
+        "rejected",
+        "serve",
+        "resync",
+        "ingest",
+    }
     letters = {"dead-letters list", "dead-letters show", "dead-letters replay"}
     debezium = {"debezium apply", "debezium status", "debezium signal", "debezium remove"}
     assert commands() == promised | letters | debezium | {"generate", "version", "demo"}
