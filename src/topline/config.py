@@ -92,6 +92,7 @@ class Config(Settings):
     engine: EngineSettings = Field(default_factory=lambda: EngineSettings(), description="How the live engine works.")
     api: ApiSettings = Field(default_factory=lambda: ApiSettings(), description="The REST API.")
     kafka: dict[str, Any] = Field(default_factory=dict, description="The Kafka cluster, for what runs on it.")
+    spark: dict[str, Any] = Field(default_factory=dict, description="Apache Spark, for `topline run --engine spark`.")
     sources: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="Name -> settings of a source; `kind` says which (see docs/sources/)."
     )

@@ -38,7 +38,8 @@ class Events:
 
     def create(self, topic: str, partitions: int = 3) -> None:
         settings = {"cleanup.policy": "compact", "min.compaction.lag.ms": "604800000", "delete.retention.ms": "604800000"}
-        [made] = AdminClient(self._settings).create_topics([NewTopic(topic, partitions, 1, config=settings)]).values()
+        admin = AdminClient(self._settings)  # named: what a client that is gone has begun fails
+        [made] = admin.create_topics([NewTopic(topic, partitions, 1, config=settings)]).values()
         made.result(30)
 
     def put(self, topic: str, table: TableSchema, rows: Iterable[Row], op: str = "u") -> None:

@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from topline.cluster.spark.settings import SparkSettings
 from topline.config import Config
 from topline.sources.registry import KINDS, settings_of
 
@@ -34,6 +35,7 @@ _MODULES = re.compile(r"\b(?:[a-z_]+\.)+(?=[A-Z])")
 def reference() -> str:
     """The whole page, Markdown."""
     parts = [HEAD, "## The frame\n", _rows(Config, "")]
+    parts += ["## `spark`\n", "What is below it; see [Spark](spark.md).\n", _rows(SparkSettings, "spark.")]
     for kind in sorted(KINDS):
         parts += [
             f"## `kind: {kind}`\n",

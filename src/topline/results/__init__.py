@@ -3,7 +3,7 @@
 from topline.results.checking import check_results
 from topline.results.commands import Answer, Command, Commands
 from topline.results.connection import RefusedError
-from topline.results.epoch import Changed, Epoch, Model, Opened, Replace
+from topline.results.epoch import Changed, Epoch, Model, Opened, Replace, Whole, Within
 from topline.results.publisher import CHANNEL, Publisher
 from topline.results.queries import AsOf, Ranking, Reader
 from topline.results.snapshot import Snapshot
@@ -29,5 +29,7 @@ __all__ = [
     "Snapshot",
     "SourceStatus",
     "StatusWriter",
+    "Whole",
+    "Within",
     "check_results",
 ]

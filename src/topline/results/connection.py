@@ -121,7 +121,7 @@ def halting(model: str) -> Iterator[None]:
         yield
     except ModelHalted as error:
         raise ModelHalted(str(error), model=model) from error
-    except (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded) as error:
+    except (psycopg.DataError, psycopg.IntegrityError, errors.ProgramLimitExceeded, errors.CardinalityViolation) as error:
         raise ModelHalted(f"model {model}: PostgreSQL cannot hold its rows: {_text(error)}", model=model) from error
 
 

@@ -1,8 +1,8 @@
 """What the live engine hands to the publisher: an epoch, and for each model its changed rows or all of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Protocol
 
 import pyarrow as pa
@@ -43,13 +43,31 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """All rows of a model, in chunks that may be read more than once (a list, not a generator: publishing is tried again).
+    """All rows of a model, in chunks that may be read more than once (no generator: publishing is tried again).
 
     `dirty`: what changed while the chunks were made; merged on top of them before anybody sees the table.
     """
 
-    chunks: Sequence[pa.Table]
+    chunks: Iterable[pa.Table]
     dirty: Changed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Within:
+    """The rows of a table of which `column` lies from `first` to `last`."""
+
+    column: str
+    first: date
+    last: date
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """All rows of a model (where `within` is given, all of those), in chunks as above: they are compared with the table, and
+    what differs is written."""
+
+    chunks: Iterable[pa.Table]
+    within: Within | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +82,7 @@ class Epoch:
     """
 
     number: int
-    models: Mapping[str, Changed | Replace] = field(default_factory=dict)
+    models: Mapping[str, Changed | Replace | Whole] = field(default_factory=dict)
     source_times: Mapping[str, datetime | None] = field(default_factory=dict)
     positions: Mapping[str, Mapping[str, Position]] = field(default_factory=dict)
     held: frozenset[str] = frozenset()

@@ -3,6 +3,7 @@
 from psycopg import sql
 
 from topline.results.connection import Cursor
+from topline.results.epoch import Within
 from topline.results.tables import GONE, identifiers, stage
 from topline.schema import TableSchema
 
@@ -16,10 +17,12 @@ def merge_stage(cursor: Cursor, model: TableSchema, target: sql.Identifier) -> i
     return cursor.rowcount
 
 
-def merge_all(cursor: Cursor, model: TableSchema, target: sql.Identifier, source: sql.Identifier) -> int:
-    """Make `target` hold what `source` holds, in place; returns the number of rows written."""
-    absent = sql.SQL("DELETE FROM {} AS t WHERE NOT EXISTS (SELECT FROM {} AS s WHERE {})")
-    cursor.execute(absent.format(target, source, _same_key(model)))
+def merge_all(
+    cursor: Cursor, model: TableSchema, target: sql.Identifier, source: sql.Identifier, within: Within | None = None
+) -> int:
+    """Make `target` (of it what lies `within`) hold what `source` holds, in place; returns the number of rows written."""
+    absent = sql.SQL("DELETE FROM {} AS t WHERE NOT EXISTS (SELECT FROM {} AS s WHERE {}) AND {}")
+    cursor.execute(absent.format(target, source, _same_key(model), _lies_within(within)))
     deleted = cursor.rowcount
     cursor.execute(merge_sql(model, target, source, gone=False))
     return deleted + cursor.rowcount
@@ -43,6 +46,13 @@ def merge_sql(model: TableSchema, target: sql.Identifier, source: sql.Composable
     insert = sql.SQL("{} THEN INSERT ({}) VALUES ({})")
     parts.append(insert.format(arrives, identifiers(model.names), identifiers(model.names, "s")))
     return sql.SQL(" ").join(parts)
+
+
+def _lies_within(within: Within | None) -> sql.Composable:
+    if within is None:
+        return sql.SQL("true")
+    ends = sql.Literal(within.first), sql.Literal(within.last)
+    return sql.SQL("{} BETWEEN {} AND {}").format(sql.Identifier("t", within.column), *ends)
 
 
 def _update(values: list[str]) -> sql.Composed:

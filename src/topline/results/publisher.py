@@ -16,14 +16,14 @@ from topline.pgsilence import Session
 from topline.results import registry
 from topline.results.arrays import MOST_ROWS, ArrayMerge
 from topline.results.connection import PASSING, Connection, Cursor, halting, qualified, translated, with_retries
-from topline.results.epoch import Changed, Epoch, Model, Opened, Replace, sources_of
-from topline.results.merge import merge_stage
+from topline.results.epoch import Changed, Epoch, Model, Opened, Replace, Whole, sources_of
+from topline.results.merge import merge_all, merge_stage
 from topline.results.opening import take_schema
 from topline.results.registry import Writer
 from topline.results.session import describe_writer, estimate_rows, keep_plans_small, open_session, prepare_stages
 from topline.results.swap import fill_shadow, install_shadow
-from topline.results.tables import require_names, shadow
-from topline.results.transfer import stage_changes
+from topline.results.tables import require_names, shadow, stage
+from topline.results.transfer import stage_all, stage_changes
 
 CHANNEL = "topline"
 PATIENT_SWAPS = 4  # then a table that readers hold is merged in place
@@ -143,9 +143,9 @@ class Publisher:
         unknown = set(epoch.models) - set(self._models)
         if unknown:
             raise ValueError(f"not published models of this publisher: {sorted(unknown)}")
-        partial = {name for name in self._stale & set(epoch.models) if not isinstance(epoch.models[name], Replace)}
+        partial = {name for name in self._stale & set(epoch.models) if isinstance(epoch.models[name], Changed)}
         if partial:
-            raise ValueError(f"models that must be republished need a Replace, not a Changed: {sorted(partial)}")
+            raise ValueError(f"models that must be republished need all their rows, not a Changed: {sorted(partial)}")
 
     def _fill(self, connection: Connection, epoch: Epoch) -> None:
         for name, change in epoch.models.items():
@@ -214,9 +214,12 @@ class Publisher:
                 "engine. Start it again: it republishes what is missing"
             )
 
-    def _merge(self, cursor: Cursor, model: Model, change: Changed | Replace) -> int:
+    def _merge(self, cursor: Cursor, model: Model, change: Changed | Replace | Whole) -> int:
         if isinstance(change, Changed):
             return self._merge_into(cursor, model, change, model.name)
+        if isinstance(change, Whole):
+            stage_all(cursor, model.schema, change.chunks)
+            return merge_all(cursor, model.schema, qualified(self._schema, model.name), stage(model.name), within=change.within)
         if change.dirty is not None:
             self._merge_into(cursor, model, change.dirty, shadow(model.name))
         return self._rows[model.name]

@@ -4,7 +4,7 @@ A table on which a view, a rule, a foreign key, a trigger, a policy, a publicati
 keeps its identity: it is altered and merged in place instead. Grants are kept on both ways.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import pyarrow as pa
 from psycopg import errors, sql
@@ -31,18 +31,20 @@ from topline.results.transfer import copy_in
 SWAP_WAIT = "500ms"  # readers queue behind a waiting swap, so it does not wait long
 
 
-def fill_shadow(cursor: Cursor, schema: str, model: Model, chunks: Sequence[pa.Table]) -> int:
+def fill_shadow(cursor: Cursor, schema: str, model: Model, chunks: Iterable[pa.Table]) -> int:
     """Fill, key, index and analyse the table that will take the model's place; returns its rows."""
     name = shadow(model.name)
     drop_shadow(cursor, schema, model.name)
     create_table(cursor, schema, name, model.schema)
+    rows = 0
     for chunk in chunks:
         copy_in(cursor, qualified(schema, name), chunk.select(model.schema.names))
+        rows += len(chunk)
     create_key(cursor, schema, name, model.schema.key)
     create_indexes(cursor, schema, name, model.indexes)
     describe(cursor, schema, name, model)
     cursor.execute(sql.SQL("ANALYZE {}").format(qualified(schema, name)))
-    return sum(len(chunk) for chunk in chunks)
+    return rows
 
 
 def drop_shadow(cursor: Cursor, schema: str, model: str) -> None:

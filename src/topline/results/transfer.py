@@ -1,6 +1,6 @@
 """Rows between Arrow and PostgreSQL, through COPY in CSV: quoted text, so that an empty string is never taken for NULL."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import psycopg
 import pyarrow as pa
@@ -32,6 +32,12 @@ def stage_changes(cursor: Cursor, model: TableSchema, keys: pa.Table, rows: pa.T
     if len(gone):
         flags = pa.array([True]).take(pa.array([0] * len(gone)))
         copy_in(cursor, stage(model.name), gone.append_column(GONE, flags))
+
+
+def stage_all(cursor: Cursor, model: TableSchema, chunks: Iterable[pa.Table]) -> None:
+    """Bring all rows of a model to its stage."""
+    for chunk in chunks:
+        copy_in(cursor, stage(model.name), chunk.select(model.names))
 
 
 def vanished(model: TableSchema, keys: pa.Table, rows: pa.Table) -> pa.Table:

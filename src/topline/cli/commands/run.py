@@ -1,10 +1,17 @@
 """Commands that run things: run, serve, resync."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
 
 from topline.cli.options import HERE, AsJson, Overrides, ProjectDir
+from topline.errors import UsageError
+
+
+class Engine(StrEnum):
+    live = "live"
+    spark = "spark"
 
 
 def register(app: typer.Typer) -> None:
@@ -14,6 +21,15 @@ def register(app: typer.Typer) -> None:
 
 def run(
     project: ProjectDir = HERE,
+    engine: Annotated[
+        Engine, typer.Option("--engine", help="live: in this process, until stopped. spark: all topics once, as a batch.")
+    ] = Engine.live,
+    select: Annotated[
+        list[str] | None, typer.Option("--select", metavar="MODEL", help="With --engine spark: write only this model.")
+    ] = None,
+    dates: Annotated[
+        str, typer.Option("--date", metavar="DAY[..DAY]", help="With --engine spark: write only the rows of these days.")
+    ] = "",
     until_idle: Annotated[
         bool, typer.Option("--until-idle", help="End once all that the sources hold now is published (backfills, cron).")
     ] = False,
@@ -27,11 +43,19 @@ def run(
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """Keep the models exact until stopped (Ctrl-C or SIGTERM); serves the API too.
+    """Keep the models exact until stopped (Ctrl-C or SIGTERM); serves the API too. Or compute them once on Apache Spark.
 
-    Example: `topline run --until-idle --strict`
+    Examples: `topline run --until-idle --strict`, `topline run --engine spark --select top_salesmen --date 2026-11-21`
     """
     from topline.cli.opening import open_project
+
+    if engine is Engine.spark:
+        from topline.cli.spark import Options, run_spark
+
+        options = Options(tuple(select or ()), dates, take_over, strict, until_idle, as_json)
+        raise typer.Exit(run_spark(project, overrides, options))
+    if select or dates:
+        raise UsageError("--select and --date go with --engine spark: the live engine keeps all models")
     from topline.cli.run import Wishes, run_engine
 
     loaded = open_project(project, overrides)

@@ -59,6 +59,16 @@ class KafkaSource:
         self._down: KafkaError | None = None
         self._records = 0
 
+    @property
+    def topics(self) -> Mapping[str, str]:
+        """Table (short name) -> its topic."""
+        return self._topics
+
+    @property
+    def zone(self) -> str:
+        """That of times which carry none."""
+        return str(self._zone)
+
     def check(self) -> list[Fault]:
         """A topic in which nothing is yet is none: an empty table has one."""
         try:

@@ -1,0 +1,1 @@
+"""The models as one batch on Apache Spark: topics up to fixed ends in, changed rows of the result tables out."""
