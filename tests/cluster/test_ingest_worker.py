@@ -120,6 +120,15 @@ def test_what_was_brought_is_not_brought_again(branch: Branch) -> None:
     assert len(branch.messages()) == 2_501
 
 
+def test_a_source_that_is_to_be_read_anew_is_though_its_worker_had_nothing_to_do(branch: Branch) -> None:
+    branch.write("a.csv", {"a1": ("x", "1"), "a2": ("x", "2")})
+    with branch.worker() as worker:
+        until(lambda: worker.is_idle, timeout=60)
+        worker.read_anew("files", "things")
+        until(lambda: len(branch.messages()) == 4, timeout=60, every=0.5)
+    assert branch.rows() == {"a1": ("x", "1"), "a2": ("x", "2")}
+
+
 def test_a_source_goes_to_another_worker_when_its_own_goes(branch: Branch) -> None:
     with branch.worker() as second:
         with branch.worker() as first:

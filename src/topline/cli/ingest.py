@@ -8,7 +8,7 @@ from topline.cli.running import Interrupted, Stop
 from topline.config import Project
 from topline.errors import UsageError, WorkError
 from topline.ingest.worker import Told, Worker, worker
-from topline.live.start import databases, load_plan
+from topline.live.start import Databases, databases, load_plan
 from topline.sources.registry import build_ingested
 
 
@@ -18,10 +18,7 @@ def ingest_sources(project: Project, *, until_idle: bool, as_json: bool) -> int:
     try:
         with stop.on_signals(), databases(project) as real:
             with stop.droppable():
-                sources = build_ingested(project, load_plan(project).tables, embedded=real.embedded)
-                if not sources:
-                    raise UsageError("no source has `from: kafka` in topline.yml, so there is nothing to bring to Kafka")
-                found = worker(project, sources)
+                found = _worker(project, real)
                 found.prepare()
             teller = _Teller(found, until_idle=until_idle)
             found.run(stop, teller.turn)
@@ -29,6 +26,25 @@ def ingest_sources(project: Project, *, until_idle: bool, as_json: bool) -> int:
         return stop.exit_code
     _report(found, teller, as_json=as_json)
     return stop.exit_code
+
+
+def read_anew(project: Project, target: str) -> None:
+    """SOURCE or SOURCE.TABLE is read anew by the worker that has it. UsageError where there is none of that name."""
+    source, _, table = target.partition(".")
+    with databases(project) as real:
+        found = _worker(project, real)
+        if source not in found.told:
+            raise UsageError(f"no source {source!r} is brought to Kafka here; those that are: {', '.join(found.told)}")
+        found.prepare()
+        found.read_anew(source, table or None)
+    out.print(f"{target} is read anew by the worker that has it, or will", markup=False)
+
+
+def _worker(project: Project, real: Databases) -> Worker:
+    sources = build_ingested(project, load_plan(project).tables, embedded=real.embedded)
+    if not sources:
+        raise UsageError("no source has `from: kafka` in topline.yml, so there is nothing to bring to Kafka")
+    return worker(project, sources)
 
 
 class _Teller:

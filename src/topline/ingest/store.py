@@ -1,12 +1,16 @@
 """Where a source's positions and memory lie while it is brought to Kafka: in a compacted topic, which its records' own
 transaction writes. Who takes the source over reads it there.
 
-Keys are JSON: `["position", partition]`, `["memory", name, piece]`. A memory longer than a record may be lies in pieces.
+Keys are JSON: `["position", partition]`, `["memory", name, piece]`, `["worker"]`. A memory longer than a record may be lies in
+pieces.
 """
 
 import json
+import os
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from topline.changes import Position
 from topline.errors import TransientError
@@ -14,7 +18,7 @@ from topline.kafka.client import OFFSET_BEGINNING, Client, KafkaError, Message, 
 from topline.sources.base import Resume
 
 PIECE = 512 * 1024  # bytes: half of what a broker takes as it comes
-_POSITION, _MEMORY = "position", "memory"
+_POSITION, _MEMORY, _WORKER = "position", "memory", "worker"
 Record = tuple[bytes, bytes | None]
 
 
@@ -72,13 +76,22 @@ def read(client: Client, topic: str, timeout: float) -> Stored:
     return stored
 
 
+def sign_of_life() -> Record:
+    """A record that says who brings the source."""
+    said = {"host": socket.gethostname(), "process": os.getpid(), "time": datetime.now(UTC).isoformat(timespec="seconds")}
+    return _key(_WORKER), json.dumps(said).encode()
+
+
 def _take(message: Message, stored: Stored, pieces: dict[str, dict[int, bytes]]) -> bool:
     """False at the end."""
     if (error := message.error()) is not None:
         if error.code() == KafkaError._PARTITION_EOF:
             return False
         raise failure(error, f"read {message.topic()}")
-    kind, name, *rest = json.loads(message.key() or b"")
+    kind, *rest = json.loads(message.key() or b"")
+    if kind == _WORKER:
+        return True
+    name, *rest = rest
     value = message.value()
     if kind == _POSITION:
         stored.positions[name] = Position(*json.loads(value or b"[0, 0]"))

@@ -1,6 +1,7 @@
 """One source on its way to Kafka: its batches as transactions, each with the positions and the memory that belong to it."""
 
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from topline.sources.reader import Reader
 from topline.sources.registry import Ingested
 
 _POLL = 0.1  # seconds that a turn waits for a batch
+_SIGN_EVERY = 10.0  # seconds between two signs of life of a source on which nothing happens
 _AT_ONCE = 100_000  # rows of a transaction, where more than one batch waits
 
 
@@ -79,6 +81,7 @@ class Work:
         self._stored = Stored()
         self._begun: _Begun | None = None
         self._tables = _Tables(setup, ingested)
+        self._last = 0.0  # when something was committed
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop`. TransientError for what another beginning may heal; SourceHalted for what a person must mend."""
@@ -109,7 +112,7 @@ class Work:
     def _turn(self, reader: Reader, sender: Sender, writer: Writer) -> None:
         """What waits: as much as one transaction may hold, and a transaction of the source whole."""
         if (batch := reader.get(_POLL)) is None:
-            sender.idle()
+            self._idle(sender)
             return
         taken = [batch]
         while sum(map(len, taken)) < _AT_ONCE and (more := reader.get(0)) is not None:
@@ -121,6 +124,14 @@ class Work:
         for one in taken:
             reader.acknowledge(one.positions if self._begun is None else {})
 
+    def _idle(self, sender: Sender) -> None:
+        """Now and then a sign of life: who was taken over meanwhile hears of it so."""
+        sender.idle()
+        if self._begun is None and time.monotonic() - self._last > _SIGN_EVERY:
+            self._last = time.monotonic()
+            sender.put(self._topic, *store.sign_of_life())
+            sender.commit()
+
     def _write(self, batch: SourceBatch, sender: Sender, writer: Writer) -> None:
         begun = self._begun
         if begun is None:
@@ -128,8 +139,8 @@ class Work:
         elif begun.opening != batch.opening:
             raise TransientError(f"{batch.source} was opened anew amid a transaction: all of it comes again")
         fresh = without_replayed(batch, {**self._stored.positions, **begun.positions})
-        time = int(fresh.time.timestamp() * 1000) if fresh.time else 0
-        origin = Origin(f"topline-{self._ingested.kind}", fresh.source, time, fresh.copying)
+        moment = int(fresh.time.timestamp() * 1000) if fresh.time else 0
+        origin = Origin(f"topline-{self._ingested.kind}", fresh.source, moment, fresh.copying)
         for part in fresh.parts:
             found = self._tables.resolved(part, begun.parts)
             if found is not None and len(found.changes):
@@ -152,7 +163,17 @@ class Work:
         point("ingest:committed")
         self._stored.commit(begun.positions, begun.memory)
         self._counts.add(begun.counts)
-        self._begun = None
+        self._begun, self._last = None, time.monotonic()
+
+
+def read_anew(setup: Setup, ingested: Ingested, table: str | None, topic: str) -> None:
+    """Whoever brings the source begins again, and reads `table` (None: all) anew. ConfigError for one that it has not."""
+    timeout = setup.settings.timeout
+    with closing(Sender(setup.client, topic, timeout)) as sender:
+        stored = store.read(setup.client, topic, timeout)
+        for key, value in stored.records({}, ingested.source.resync(table, stored.resume())):
+            sender.put(topic, key, value)
+        sender.commit()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from topline.config import Project
 from topline.errors import SourceHalted, SourceNotReady, TransientError, WorkError, out_of_memory
 from topline.ingest.ownership import Ownership
-from topline.ingest.work import Counts, Setup, Work
+from topline.ingest.work import Counts, Setup, Work, read_anew
 from topline.kafka.client import Client
 from topline.kafka.names import ingest_topic
 from topline.kafka.settings import kafka_settings
@@ -113,6 +113,10 @@ class Worker:
         own = [shared, *(ingest_topic(settings.prefix, name) for name in self._sources)]
         ensure_own(admin, own, settings.topics, settings.timeout)
         widen(admin, shared, len(self._sources), settings.timeout)
+
+    def read_anew(self, source: str, table: str | None) -> None:
+        """Whichever worker has the source reads it anew, or one table of it. The topics are there."""
+        read_anew(self._setup, self._sources[source], table, ingest_topic(self._setup.settings.prefix, source))
 
     def run(self, stop: Callable[[], bool], turn: Callable[[], bool]) -> None:
         """Until `stop`, or until `turn`, which is called again and again, says that it is enough."""

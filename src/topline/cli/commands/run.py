@@ -77,6 +77,10 @@ def ingest(
     until_idle: Annotated[
         bool, typer.Option("--until-idle", help="End once all that this worker's sources hold now is in Kafka.")
     ] = False,
+    resync: Annotated[
+        str | None,
+        typer.Option(metavar="SOURCE[.TABLE]", help="Have this read anew by the worker that has it, and end."),
+    ] = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
@@ -84,10 +88,13 @@ def ingest(
 
     Example: `topline ingest --until-idle`
     """
-    from topline.cli.ingest import ingest_sources
+    from topline.cli.ingest import ingest_sources, read_anew
     from topline.cli.opening import open_project
 
     loaded = open_project(project, overrides)
+    if resync is not None:
+        read_anew(loaded, resync)
+        return
     raise typer.Exit(ingest_sources(loaded, until_idle=until_idle, as_json=as_json))
 
 
