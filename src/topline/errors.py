@@ -11,6 +11,7 @@ ToplineError
 │   ├── ModelHalted         one model stops (overflow, broken key); the others go on
 │   ├── FormatError         bytes or a schema that are not what their format says
 │   ├── StateError          the state folder is another project's, newer, damaged or in use
+│   │   └── SchemaInUseError  another engine writes the result tables now
 │   └── FencedError         another writer owns the result tables
 """
 
@@ -79,6 +80,10 @@ class FormatError(WorkError):
 
 
 class StateError(WorkError):
+    pass
+
+
+class SchemaInUseError(StateError):
     pass
 
 

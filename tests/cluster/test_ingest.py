@@ -7,10 +7,11 @@ import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import psycopg
 import pytest
 import yaml
 from confluent_kafka import Message
@@ -61,16 +62,18 @@ class Company:
             )
         )
 
-    @contextmanager
-    def worker(self, **env: str) -> "Iterator[subprocess.Popen[bytes]]":
+    def worker(self, **env: str) -> "AbstractContextManager[subprocess.Popen[bytes]]":
         """Killed at the end, if it has not ended by then."""
-        process = self.project.start("ingest", env=env)
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait(30)
+        return running(self.project, "ingest", **env)
+
+    def published(self) -> int:
+        """The epoch of the results, 0 before the first one."""
+        with psycopg.connect(embedded_dsn(self.project, "topline")) as connection:
+            found = connection.execute("SELECT to_regclass('topline._topline_writer')").fetchone()
+            if found is None or found[0] is None:
+                return 0
+            row = connection.execute("SELECT epoch FROM topline._topline_writer").fetchone()
+            return int(row[0]) if row else 0
 
     def sell(self, seconds: float) -> None:
         enough = self.generator.written + seconds * RATE
@@ -98,6 +101,37 @@ def company(request: pytest.FixtureRequest, tmp_path: Path, stack: Stack) -> Ite
         made.generator.prepare()
         yield made
         made.generator.stop()
+
+
+@pytest.mark.parametrize("company", ["json"], indirect=True)
+def test_a_stand_by_takes_over_when_the_engine_dies(company: Company, tmp_path: Path) -> None:
+    """A second machine: its own folder and state, the same topics and results."""
+    other = new_project(tmp_path / "other")
+    dsn = embedded_dsn(company.project, "topline")
+    written = yaml.safe_load((company.project.folder / "topline.yml").read_text())
+    (other.folder / "topline.yml").write_text(yaml.safe_dump({**written, "results": {"dsn": "${env:RESULTS}"}}))
+    company.generator.start()
+    with company.worker(), running(company.project, "run", "--stand-by") as leader:
+        until(lambda: company.published() > 0, timeout=60, every=0.2, what="the first engine publishes")
+        with running(other, "run", "--stand-by", RESULTS=dsn):
+            company.sell(3)
+            os.killpg(leader.pid, signal.SIGKILL)
+            company.sell(2)
+            company.generator.stop()
+            until(lambda: not any(company.differences().values()), timeout=90, every=0.5, what="the second one has taken over")
+    refused = company.project.run("run", "--until-idle", expect=1)
+    assert "were written by the live engine of state" in refused
+
+
+@contextmanager
+def running(project: TestProject, *arguments: str, **env: str) -> "Iterator[subprocess.Popen[bytes]]":
+    process = project.start(*arguments, env=env)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(30)
 
 
 def origins(messages: list[Message]) -> Counter[tuple[str, int, int, str]]:

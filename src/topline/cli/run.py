@@ -25,6 +25,7 @@ class Wishes:
     patience: float
     strict: bool
     take_over: bool
+    stand_by: bool
     as_json: bool
 
 
@@ -59,6 +60,7 @@ def _session(project: Project, wishes: Wishes, stop: Stop) -> Iterator[Session]:
             take_over=wishes.take_over,
             on_rebuild=on_rebuild,
             patient=not wishes.until_idle,
+            stand_by=wishes.stand_by,
             droppable=stop.droppable,
         )
         running = stack.enter_context(begun)

@@ -173,13 +173,16 @@ def session(
     take_over: bool = False,
     on_rebuild: Callable[[str, int], None] | None = None,
     patient: bool = False,
+    stand_by: bool = False,
     droppable: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Iterator[Session]:
     """Everything that `topline run` keeps going, closed in the reverse order at the end. For the arguments see `started`."""
     sys.setswitchinterval(_SWITCH)
     with ExitStack() as stack:
         begun = stack.enter_context(
-            started(project, take_over=take_over, on_rebuild=on_rebuild, patient=patient, droppable=droppable)
+            started(
+                project, take_over=take_over, on_rebuild=on_rebuild, patient=patient, stand_by=stand_by, droppable=droppable
+            )
         )
         results = project.config.results
         reader = Reader(begun.results_dsn, results.schema_).open()

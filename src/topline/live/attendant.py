@@ -100,6 +100,9 @@ class Attendant:
             self._failure = error
 
     def _try_to_look(self) -> None:
+        if self._engine.machinery.publication.stands_by:
+            self._forget_keys()
+            return
         if not self._engine.machinery.publication.opened:  # there may be no tables to write to
             self._try_to_revive()
             return
@@ -125,6 +128,16 @@ class Attendant:
         self._answer()
         self._fetch()
         self._status.write(*report(self._engine, self._kinds), self._letters())
+        self._compact()
+
+    def _forget_keys(self) -> None:
+        """Of a stand-by: all is published whole, should it come to that."""
+        machinery = self._engine.machinery
+        published = [name for name, model in machinery.plan.models.items() if model.published]
+        machinery.log.mark_published(machinery.log.complete_epoch, published)
+        self._compact()
+
+    def _compact(self) -> None:
         log = self._engine.machinery.log
         if log.pending > self._compact_rows and time.monotonic() - self._begun >= SETTLED:
             log.compact_in_background(hurried=self._engine.behind())

@@ -65,6 +65,7 @@ class Publication:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="publish")
         self._running: Future[Any] | None = None
         self._opening: _Opening | None = None
+        self.stands_by = False
         self._epoch: Epoch | None = None
         self._retry_at = 0.0
         self._failures = 0
@@ -82,8 +83,8 @@ class Publication:
 
     def note(self, dirty: Mapping[str, pa.Table]) -> None:
         for model, keys in dirty.items():
-            if model in self._models and len(keys):
-                self._dirty.setdefault(model, _Dirty()).add(keys)
+            if model in self._models and len(keys) and not (known := self._dirty.setdefault(model, _Dirty())).whole:
+                known.add(keys)
 
     def note_whole(self, model: str) -> None:
         self._dirty.setdefault(model, _Dirty()).whole = True
@@ -95,6 +96,13 @@ class Publication:
         """Nothing is published until the results database answers. `work` runs on the worker, `note` on the engine's thread."""
         self._opening = _Opening(work, note)
         self._back_off(error)
+
+    def stand_by(self, note: Callable[[Opened], None]) -> None:
+        """Nothing is published until no other engine writes the schema; then this one does, everything anew."""
+        for model in self._models:
+            self.note_whole(model)
+        self._opening = _Opening(lambda: self._publisher.open_when_free(self._models), note)
+        self.stands_by = True
 
     @property
     def opened(self) -> bool:
@@ -166,7 +174,7 @@ class Publication:
             self._back_off(error)
             return
         self._opening, self._failures, self.last_error = None, 0, ""
-        self.failing_since = None
+        self.failing_since, self.stands_by = None, False
         opening.note(opened)
 
     @property

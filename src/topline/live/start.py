@@ -14,7 +14,7 @@ from topline.config import Project
 from topline.dsn import parse_dsn
 from topline.embedded import EmbeddedPostgres
 from topline.embedded.partner import PartnerService, book_of
-from topline.errors import StateError, TransientError
+from topline.errors import StateError, TransientError, UsageError
 from topline.faults import point
 from topline.live.checkpoint import Checkpoints, load_checkpoint
 from topline.live.dataflow import Dataflow
@@ -27,7 +27,7 @@ from topline.models import load
 from topline.models.plan import ModelPlan, ProjectPlan
 from topline.results import Opened, Publisher, RefusedError
 from topline.schema import TableSchema
-from topline.sources.base import Resume, Source
+from topline.sources.base import Resume, Source, is_shared
 from topline.sources.reader import Readers
 from topline.sources.registry import build
 
@@ -113,11 +113,13 @@ def started(
     take_over: bool = False,
     on_rebuild: Callable[[str, int], None] | None = None,
     patient: bool = False,
+    stand_by: bool = False,
     droppable: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Iterator[Started]:
     """The engine, ready to run. Everything that it opened is closed at the end, in the reverse order.
 
     `patient`: a results database that does not answer is asked again while the engine runs; else TransientError.
+    `stand_by`: it reads on, and publishes once no other engine does. UsageError where a source is this engine's alone.
     `droppable`: entered for the work that may last and may be broken off at any instant, by an exception.
     """
     plan = load_plan(project)
@@ -138,7 +140,12 @@ def started(
         sources = build(project, plan.tables, embedded=real.embedded)
         publication = Publication(publisher, dataflow, plan.models)
         with droppable():
-            _open_results(Results(plan, log, publisher, publication, take_over), patient=patient)
+            results = Results(plan, log, publisher, publication, take_over)
+            if stand_by:
+                _require_shared(sources)
+                _stand_by(results)
+            else:
+                _open_results(results, patient=patient)
         engine = _engine(project, plan, log, dataflow, publication, sources)
         stack.callback(lambda: engine.machinery.dataflow.close())
         stack.callback(engine.machinery.publication.close)
@@ -202,6 +209,19 @@ class Results:
                 self.publication.note({name: keys})
             elif model.published:
                 self.publication.note_whole(name)
+
+
+def _require_shared(sources: Sequence[Source]) -> None:
+    if alone := [source.name for source in sources if not is_shared(source)]:
+        raise UsageError(
+            f"--stand-by: {', '.join(alone)} cannot be read by two engines; have all sources read from Kafka (`from: kafka`)"
+        )
+
+
+def _stand_by(results: Results) -> None:
+    """Whatever is published later is published whole, also after a restart: no key need be remembered until then."""
+    Marks(results.log).add_stale(name for name, model in results.plan.models.items() if model.published)
+    results.publication.stand_by(results.note_unpublished)
 
 
 def _open_results(results: Results, *, patient: bool) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import psycopg
 
-from topline.errors import FencedError, StateError
+from topline.errors import FencedError, SchemaInUseError, StateError, TransientError
 from topline.faults import point
 from topline.pgsilence import Session
 from topline.results import registry
@@ -105,6 +105,18 @@ class Publisher:
         finally:
             if self._connection is not None and self._connection.closed:
                 self._connection = None
+
+    def open_when_free(self, models: Mapping[str, Model]) -> Opened:
+        """Wait until no other engine writes the schema, then become its writer; all must be published anew. For one thread.
+
+        TransientError where the results database does not answer, or `give_up` was called.
+        """
+        while True:
+            try:
+                return self.open(models, epoch=0, published={}, take_over=True)
+            except SchemaInUseError as error:
+                if self._given_up.is_set():
+                    raise TransientError(str(error)) from None
 
     def give_up(self) -> None:
         """Wait for the server no longer: what is under way fails with TransientError. From any thread."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from psycopg import errors
 
-from topline.errors import StateError
+from topline.errors import SchemaInUseError
 from topline.pgsilence import Session
 from topline.results import registry
 from topline.results.connection import Connection, Cursor, connect, require_server, translated
@@ -20,7 +20,7 @@ LOCK_WAIT = "5s"  # also how long a killed engine's server process may take to l
 
 
 def open_session(dsn: str, schema: str, before: Session | None = None) -> Connection:
-    """A connection that holds the schema's advisory lock. StateError when another engine holds it and does not let go.
+    """A connection that holds the schema's advisory lock. SchemaInUseError when another engine holds it and does not let go.
 
     `before`: the session that we had, which may hold it still where it was cut off.
     """
@@ -66,7 +66,7 @@ def _lock(connection: Connection, schema: str) -> None:
     try:
         connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (f"topline:{schema}",))
     except errors.LockNotAvailable:
-        raise StateError(
+        raise SchemaInUseError(
             f"another engine writes the schema {schema!r} now: {describe_writer(_holder(connection, schema))}. "
             "Stop that one, or give this project a schema of its own (results.schema)"
         ) from None

@@ -109,3 +109,8 @@ def reads_anew(source: Source) -> bool:
     A source without it has `reads_anew = False`: what others send is gone from its inbox once it is in the log.
     """
     return bool(getattr(source, "reads_anew", True))
+
+
+def is_shared(source: Source) -> bool:
+    """Whether several engines may read it at once: reading moves nothing at its origin. One that can be has `shared = True`."""
+    return bool(getattr(source, "shared", False))

@@ -40,6 +40,10 @@ def run(
     take_over: Annotated[
         bool, typer.Option("--take-over", help="Become the writer of result tables that another state wrote; republish all.")
     ] = False,
+    stand_by: Annotated[
+        bool,
+        typer.Option("--stand-by", help="With all sources in Kafka: read on, and publish once no other engine does."),
+    ] = False,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
@@ -59,7 +63,9 @@ def run(
     from topline.cli.run import Wishes, run_engine
 
     loaded = open_project(project, overrides)
-    raise typer.Exit(run_engine(loaded, Wishes(until_idle, patience, strict, take_over, as_json)))
+    if stand_by and until_idle:
+        raise UsageError("--stand-by waits for its turn, --until-idle ends: one of the two")
+    raise typer.Exit(run_engine(loaded, Wishes(until_idle, patience, strict, take_over, stand_by, as_json)))
 
 
 def serve(project: ProjectDir = HERE, overrides: Overrides = None, as_json: AsJson = False) -> None:

@@ -46,6 +46,8 @@ _TOLD = 3600.0  # seconds between two notes that a topic on which nothing happen
 class KafkaSource:
     """One thread reads it; `check`, `current`, `resync` and `reread` stand alone."""
 
+    shared = True
+
     def __init__(self, context: Context, cluster: KafkaSettings, topics: Mapping[str, str], zone: str) -> None:
         """`topics`: table (short name) -> its topic. ConfigError for a file of the cluster's settings."""
         self.name = context.name
