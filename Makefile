@@ -2,12 +2,16 @@
 # make test                  the tests (minutes)
 # make test-long             those that take longer: larger data, every kill, every bad network; the faults' table in build/faults.md
 # make test-cluster          those that need Kafka's servers (Java 17 and Maven; the jars are fetched once)
+# make test-cluster-long     all of those: every kill, larger data
+# make stack-up [BROKERS=3] [ONLY=kafka,connect] [PORTS=kafka=19092,..]
+#                            Kafka, Connect with Debezium, registry, Flink and PostgreSQL on loopback, for development
+# make stack-down [DELETE=1] ends them (python -m tests.cluster.stack status: what runs where)
 # make soak [N=10000] [MINUTES=..] [SEED=..] [WHAT=histories|resources]
 #                            histories until N are done or the time is over; a failure prints the line that replays it
 # make mutants [MUTANTS=300] changes the live engine in so many places, one at a time, and asks whether a test notices (hours)
 # make bench [ONLY="whole drain"] [SCALE=small|full] [RESUME=1]   figures, and docs/benchmarks.md made of them
 # make setup-dbt             .venv-dbt, in which the tests run dbt (make test does it by itself)
-.PHONY: help setup setup-dbt demo test test-long test-cluster soak mutants lint format lock bench
+.PHONY: help setup setup-dbt demo test test-long test-cluster test-cluster-long stack-up stack-down soak mutants lint format lock bench
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -27,6 +31,17 @@ test: setup-dbt
 test-cluster: setup
 	@sh scripts/setup-cluster.sh
 	.venv/bin/python -m pytest -m "cluster and not long" tests/cluster $(PYTEST)
+
+test-cluster-long: setup
+	@sh scripts/setup-cluster.sh
+	.venv/bin/python -m pytest -m cluster tests/cluster $(PYTEST)
+
+stack-up: setup
+	@sh scripts/setup-cluster.sh
+	@.venv/bin/python -m tests.cluster.stack up $(if $(BROKERS),--brokers $(BROKERS)) $(if $(ONLY),--only $(ONLY)) $(if $(PORTS),--ports $(PORTS))
+
+stack-down:
+	@.venv/bin/python -m tests.cluster.stack down $(if $(DELETE),--delete)
 
 test-long: setup-dbt
 	@sh scripts/test-long.sh $(PYTEST)

@@ -1,7 +1,8 @@
 """Kafka Connect, distributed, with Debezium's connectors and the registry's converter."""
 
 import urllib.request
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.cluster.kafka import logging
@@ -10,7 +11,7 @@ from tests.cluster.process import Process, Server, java
 
 @dataclass
 class Connect:
-    """`jars`: Kafka's libraries; `plugins`: the folder of plugins, one folder each."""
+    """`jars`: Kafka's libraries; `plugins`: the folder of plugins, one folder each; `security`: how its clients get in."""
 
     jars: Path
     plugins: Path
@@ -18,6 +19,7 @@ class Connect:
     port: int
     bootstrap: str
     copies: int = 1
+    security: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -60,6 +62,13 @@ class Connect:
             "offset.flush.interval.ms": "2000",
             "connector.client.config.override.policy": "All",
         }
+        for owner in ("", "producer.", "consumer.", "admin."):
+            settings |= {f"{owner}{name}": value for name, value in self.security.items()}
         path = self.folder / "connect.properties"
-        path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+        path.write_text("".join(f"{key}={_escaped(value)}\n" for key, value in settings.items()))
         return path
+
+
+def _escaped(value: str) -> str:
+    """As Java's properties are written: certificates have lines."""
+    return value.replace("\\", "\\\\").replace("\n", "\\n")

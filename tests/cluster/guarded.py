@@ -30,7 +30,12 @@ from topline.kafka.settings import KafkaSettings, Topics
 from topline.kafka.topics import ensure
 
 TOPIC = "shop.public.salesmen"
-PASSWORDS = {"reader": "reader's secret", "stranger": "stranger's secret", "worker": "worker's secret"}
+PASSWORDS = {
+    "reader": "reader's secret",
+    "stranger": "stranger's secret",
+    "worker": "worker's secret",
+    "looker": "looker's secret",
+}
 
 
 @dataclass
@@ -46,6 +51,13 @@ class Guarded:
         """Where this listener is, and how to get in."""
         given = {"brokers": f"127.0.0.1:{self.ports[listener]}", "format": "json", "timeout": 4, **more}
         return KafkaSettings.model_validate(given)
+
+    @property
+    def worker(self) -> dict[str, Any]:
+        """`kafka` of a project whose user may do all."""
+        sasl = {"username": "worker", "password": "${env:KAFKA_PASSWORD}", "mechanism": "SCRAM-SHA-512"}
+        brokers = [f"127.0.0.1:{self.ports['login']}"]
+        return {"brokers": brokers, "format": "json", "tls": {"ca": self.pem("ca")}, "sasl": sasl}
 
     def pem(self, name: str) -> str:
         return str(self.certificates.folder / f"{name}.pem")
@@ -105,7 +117,7 @@ def _settings(made: Certificates, ports: Mapping[str, int]) -> dict[str, str]:
 
 
 def _fill(guarded: Guarded) -> None:
-    """A row, users, and what they may: `reader` and the client's certificate read the topic, `stranger` nothing."""
+    """A row, users, and what they may: `looker` reads without seeing settings, `stranger` may nothing."""
     client = Client(guarded.door("plain"), guarded.root)
     admin = client.admin()
     ensure(admin, [f"shop.public.{name}" for name in TABLES], Topics(partitions=2), 30)
@@ -119,18 +131,20 @@ def _fill(guarded: Guarded) -> None:
     ]
     for future in admin.alter_user_scram_credentials(users).values():
         future.result(30)
-    for future in admin.create_acls([acl for name in ("reader", "CN=client") for acl in _acls(name)]).values():
+    rights = [
+        acl for name in ("reader", "CN=client") for acl in [*_reading(name), _may("shop.", name, AclOperation.DESCRIBE_CONFIGS)]
+    ]
+    for future in admin.create_acls([*rights, *_reading("looker")]).values():
         future.result(30)
 
 
-def _acls(user: str) -> list[AclBinding]:
-    places = [(ResourceType.TOPIC, "shop."), (ResourceType.GROUP, "topline-")]
-    rights = [AclOperation.READ, AclOperation.DESCRIBE]
-    rights_ = [(place, right) for place in places for right in rights] + [(places[0], AclOperation.DESCRIBE_CONFIGS)]
-    return [
-        AclBinding(kind, name, ResourcePatternType.PREFIXED, f"User:{user}", "*", right, AclPermissionType.ALLOW)
-        for (kind, name), right in rights_
-    ]
+def _reading(user: str) -> list[AclBinding]:
+    """Read implies Describe."""
+    return [_may("shop.", user, AclOperation.READ), _may("topline-", user, AclOperation.READ, ResourceType.GROUP)]
+
+
+def _may(prefix: str, user: str, right: AclOperation, kind: ResourceType = ResourceType.TOPIC) -> AclBinding:
+    return AclBinding(kind, prefix, ResourcePatternType.PREFIXED, f"User:{user}", "*", right, AclPermissionType.ALLOW)
 
 
 def login(user: str, mechanism: str, password: str = "") -> dict[str, str]:

@@ -7,11 +7,16 @@ from typing import Any
 
 import pytest
 
+from tests.cluster.connect import Connect
 from tests.cluster.guarded import PASSWORDS, TOPIC, Guarded, guarding, login
-from tests.cluster.shop import changed
+from tests.cluster.process import free_ports
+from tests.cluster.shop import Shop, changed
+from tests.cluster.stack import JARS
+from tests.polling import until
 from tests.project import TestProject, new_project
 from tests.servers import certificates
 from topline.errors import ConfigError, SourceNotReady
+from topline.kafka.java import java_settings
 from topline.kafka.settings import KafkaSettings
 from topline.schema import Column, TableSchema, Type
 from topline.sources.base import Context, Resume
@@ -88,11 +93,13 @@ def refused(source: KafkaSource, words: str) -> None:
     source.close()
 
 
-@pytest.mark.parametrize("mechanism", ["PLAIN", "SCRAM-SHA-512"])
-def test_who_may_not_read_a_topic_is_told_which(guarded: Guarded, mechanism: str) -> None:
-    sasl = login("stranger", mechanism)
-    source = reader(guarded, guarded.door("login", tls={"ca": guarded.pem("ca")}, sasl=sasl))
-    refused(source, f"topic {TOPIC}.*uthoriz")
+@pytest.mark.parametrize(
+    ("user", "words"),
+    [("stranger", f"topic {TOPIC}: .*uthoriz"), ("looker", f"settings of topic {TOPIC} .*DESCRIBE_CONFIGS.*uthoriz")],
+)
+def test_who_may_not_read_a_topic_is_told_which(guarded: Guarded, user: str, words: str) -> None:
+    sasl = login(user, "SCRAM-SHA-512")
+    refused(reader(guarded, guarded.door("login", tls={"ca": guarded.pem("ca")}, sasl=sasl)), words)
 
 
 def test_files_that_are_none_are_named(guarded: Guarded) -> None:
@@ -129,3 +136,41 @@ def test_check_gets_in_as_topline_yml_says(project: TestProject) -> None:
     assert "uthentication failed" in bad
     assert "a guess" not in bad
     assert "KAFKA_PASSWORD" in project.call("check", expect=2)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, guarded: Guarded, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    """The shipped project, its shop behind Debezium and the guarded broker."""
+    monkeypatch.setenv("KAFKA_PASSWORD", PASSWORDS["worker"])
+    security = java_settings(guarded.door("login", tls={"ca": guarded.pem("ca")}, sasl=login("worker", "PLAIN")), tmp_path)
+    address = f"127.0.0.1:{guarded.ports['login']}"
+    connect = Connect(JARS / "kafka", JARS / "connect", tmp_path / "connect", free_ports(1)[0], address, security=security)
+    connect.process.start()
+    made = new_project(tmp_path / "sales")
+    with changed(made.folder) as written:
+        written["kafka"] = {**guarded.worker, "prefix": "guarded", "connect": {"url": connect.url}}
+        written["sources"]["shop"]["from"] = "kafka"
+    with made.server() as server:
+        for database in ("shop", "topline"):
+            server.dsn(database)
+        shop = Shop(made, f"127.0.0.1:{guarded.ports['plain']}", "guarded")
+        shop.create()
+        yield shop
+        made.call("debezium", "remove")
+        connect.process.stop()
+
+
+@pytest.mark.long
+def test_debezium_works_in_a_guarded_cluster_and_shows_no_secret(shop: Shop) -> None:
+    """Its records by the worker's own clients, its signals by a client that `apply` tells how to get in."""
+    shop.sql("INSERT INTO salesmen VALUES ('s1', 'Anna')")
+    shop.project.call("debezium", "apply")
+    until(lambda: [event.op for event in shop.events("salesmen")] == ["r"], timeout=60, every=0.5)
+    shop.project.call("debezium", "signal", "shop", "salesmen")
+    until(lambda: [event.op for event in shop.events("salesmen")] == ["r", "r"], timeout=90, every=0.5)
+    with changed(shop.project.folder) as written:
+        written["kafka"]["sasl"]["mechanism"] = "PLAIN"
+    shown = shop.project.call("debezium", "status", expect=1)
+    assert "signal.consumer.sasl.mechanism is 'SCRAM-SHA-512', topline.yml says 'PLAIN'" in shown
+    assert "signal.consumer.sasl.jaas.config is '(hidden)', topline.yml says '(hidden)'" in shown
+    assert not any(password in shown for password in PASSWORDS.values())

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from topline.cli.main import app
 from topline.cli.reference import reference
+from topline.ingest.debezium import VALUES
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -12,6 +13,11 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_the_configuration_page_is_what_the_code_declares() -> None:
     stored = (ROOT / "docs" / "configuration.md").read_text()
     assert stored == reference(), "stale: python -m topline.cli.reference > docs/configuration.md"
+
+
+def test_the_modes_of_debezium_are_listed_as_they_are() -> None:
+    page = (ROOT / "docs" / "kafka.md").read_text()
+    assert [name for name, value in VALUES.items() if f"| `{name}` | `{value}` |" not in page] == []
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:

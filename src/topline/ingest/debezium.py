@@ -145,6 +145,9 @@ def _signals(name: str, topic: str, cluster: KafkaSettings, root: Path) -> dict[
         "signal.kafka.topic": topic,
         "signal.kafka.bootstrap.servers": cluster.addresses,
         "signal.kafka.groupId": name,  # else all connectors share one group, and one of them hears
+        # By Debezium's own values a first signal over TLS was heard after 100 s: each step of getting in took a poll.
+        "signal.poll.interval.ms": "1000",
+        "signal.kafka.poll.timeout.ms": "2000",
         **{f"signal.consumer.{setting}": value for setting, value in java_settings(cluster, root).items()},
     }
 

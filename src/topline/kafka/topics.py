@@ -150,7 +150,7 @@ def _settings(admin: AdminClient, names: Collection[str], timeout: float) -> dic
     asked = [ConfigResource(ResourceType.TOPIC, name) for name in names]
     found: dict[str, dict[str, str]] = {}
     for resource, future in (admin.describe_configs(asked, request_timeout=timeout) if asked else {}).items():
-        with translated(f"look at the settings of topic {resource.name}"):
+        with translated(f"look at the settings of topic {resource.name} (the right to DESCRIBE_CONFIGS)"):
             found[resource.name] = {name: str(entry.value) for name, entry in future.result(timeout).items()}
     return found
 

@@ -45,7 +45,7 @@ def look(admin: AdminClient, consumer: Consumer, names: Sequence[str], timeout: 
 def _keeps(admin: AdminClient, name: str, timeout: float) -> float:
     """Compaction takes a deletion after `delete.retention.ms`; where nothing is compacted, its offset tells what is gone."""
     [future] = admin.describe_configs([ConfigResource(ResourceType.TOPIC, name)], request_timeout=timeout).values()
-    with translated(f"look at the settings of topic {name}"):
+    with translated(f"look at the settings of topic {name} (the right to DESCRIBE_CONFIGS)"):
         settings = future.result(timeout)
     if "compact" not in settings["cleanup.policy"].value:
         return math.inf
