@@ -19,8 +19,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tests.cluster.parts import Part, Runs, parts_of
+from tests.cluster.postgres import Postgres
 from tests.cluster.process import Record, StackError, require_free
 from tests.cluster.stack import JARS
+from topline.errors import ToplineError
 
 FOLDER = Path(__file__).parents[2] / "build" / "stack"
 PORTS: Mapping[str, int] = {
@@ -78,17 +80,15 @@ def up(folder: Path, wanted: Made) -> None:
 
 def down(folder: Path) -> list[str]:
     """Ends, by their ids, the servers that were started here; their names. None running is as well."""
-    made = Made.load(folder)
     ended: list[str] = []
     for part in reversed(_PARTS[1:]):
         records = [Record(path) for path in sorted((folder / part).glob("*.pid"))]
         ended += [record.path.stem for record in records if record.terminate() is not None]
         for record in records:
             record.stop()
-    if made is not None:
-        for server in (server for part in made.parts(folder) if part.name == "postgres" for server in part.servers):
-            ended += [server.name] if server.pid is not None else []
-            server.stop()
+    database = Postgres(folder)
+    ended += [database.name] if database.pid is not None else []
+    database.stop()
     return ended
 
 
@@ -103,11 +103,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     asked = _parser().parse_args(arguments)
     folder = asked.folder.resolve()
     try:
-        with _alone(folder):
-            code = {"up": _up, "down": _down, "status": _status}[asked.command](folder, asked)
-    except StackError as error:
+        sys.exit({"up": _up, "down": _down, "status": _status}[asked.command](folder, asked))
+    except (StackError, ToplineError) as error:
         sys.exit(f"stack: {error}")
-    sys.exit(code)
 
 
 def _begin(part: Part, begun: list[Runs]) -> None:
@@ -126,10 +124,11 @@ def _begin(part: Part, begun: list[Runs]) -> None:
 
 def _up(folder: Path, asked: argparse.Namespace) -> int:
     before = Made.load(folder) or Made()
-    only = _with_needs(asked.only.split(",")) if asked.only else before.only
+    only = _with_needs([*asked.only.split(","), *_running(folder)]) if asked.only else before.only
     ports = before.ports | _ports(os.environ.get("TOPLINE_STACK_PORTS", "")) | _ports(asked.ports)
     made = Made(asked.brokers or before.brokers, only, ports)
-    up(folder, made)
+    with _alone(folder):
+        up(folder, made)
     _show(status(folder))
     for part in made.parts(folder):
         for line in part.says:
@@ -139,12 +138,12 @@ def _up(folder: Path, asked: argparse.Namespace) -> int:
 
 
 def _down(folder: Path, asked: argparse.Namespace) -> int:
-    ended = down(folder)
-    print(f"ended: {', '.join(ended)}" if ended else "nothing runs")
-    if asked.delete:
-        for part in made.parts(folder) if (made := Made.load(folder)) else []:
-            part.delete()
-        shutil.rmtree(folder)
+    with _alone(folder):
+        ended = down(folder)
+        print(f"ended: {', '.join(ended)}" if ended else "nothing runs")
+        if asked.delete:
+            shutil.rmtree(Postgres(folder).log.parent, ignore_errors=True)  # which may lie elsewhere
+            shutil.rmtree(folder)
     return 0
 
 
@@ -152,6 +151,12 @@ def _status(folder: Path, asked: argparse.Namespace) -> int:
     rows = status(folder)
     _show(rows)
     return 0 if rows and all(state.startswith("healthy") for _, _, state, _ in rows) else 1
+
+
+def _running(folder: Path) -> list[str]:
+    """The parts of which something runs."""
+    made = Made.load(folder)
+    return [part.name for part in made.parts(folder) if any(server.pid for server in part.servers)] if made else []
 
 
 def _show(rows: Sequence[tuple[str, str, str, str]]) -> None:

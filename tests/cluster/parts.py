@@ -1,6 +1,5 @@
 """The stack's servers by kind, on ports that are said: what `up` starts and `status` looks at."""
 
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,12 +37,11 @@ def _nothing() -> None:
 
 @dataclass(frozen=True)
 class Part:
-    """Servers of one kind. `prepare`: before the first start; `delete`: what lies outside the stack's folder."""
+    """Servers of one kind. `prepare`: before the first start; `says`: what else there is to know of them."""
 
     name: str
     servers: Sequence[Runs]
     prepare: Callable[[], None] = _nothing
-    delete: Callable[[], None] = _nothing
     says: Sequence[str] = field(default_factory=list)
 
 
@@ -72,4 +70,4 @@ def parts_of(folder: Path, brokers: int, ports: Mapping[str, int], only: Sequenc
 
 def _postgres(server: Postgres) -> Part:
     says = [f"postgresql://topline@127.0.0.1:{server.ports[0]}/postgres with the password in {server.password}"]
-    return Part("postgres", [server], delete=lambda: shutil.rmtree(server.log.parent, ignore_errors=True), says=says)
+    return Part("postgres", [server], says=says)

@@ -12,7 +12,8 @@ class Postgres:
 
     name = "postgres"
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int = 0) -> None:
+        """`port`: where it is to be, which who only ends it need not know."""
         self._folder, self._port = folder, port
         self._server = EmbeddedPostgres(folder)
 

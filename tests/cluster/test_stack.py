@@ -40,6 +40,7 @@ def command(tmp_path: Path) -> Iterator[Command]:
     assert run("down", "--delete").returncode == 0
 
 
+@pytest.mark.timeout(600)
 def test_a_stack_is_started_looked_at_and_ended(command: Command) -> None:
     database, client = free_ports(1)[0], two_in_a_row()
     asked = ("--only", "postgres,kafka", "--ports", f"postgres={database},kafka={client}")
