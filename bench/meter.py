@@ -51,6 +51,7 @@ def run(
         )
         watch = _Peak(process.pid)
         killer = threading.Timer(timeout, process.kill)
+        killer.daemon = True
         killer.start()
         assert process.stdout is not None
         output = process.stdout.read()
