@@ -1,14 +1,23 @@
 """The models as a batch on Spark over topics: what it publishes is what their SQL gives from scratch, row for row."""
 
 import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import psycopg
 import pytest
 import yaml
 
+import topline.cli.main
 from tests.cluster.engines.engine import Spark, published
 from tests.cluster.engines.feeding import Feed
 from tests.cluster.events import Events
@@ -17,6 +26,7 @@ from tests.exact.engines import DuckTruth, Rows, difference
 from tests.exact.history import Histories, History
 from tests.exact.shipped import SALES, sales_plan, specs
 from tests.project import TestProject, new_project
+from topline.kafka.events import UNAVAILABLE
 
 pytestmark = pytest.mark.cluster
 PLAN = sales_plan()
@@ -42,6 +52,12 @@ class World:
             return truth.rows(self.feed.truth.arrow())
         finally:
             truth.close()
+
+    def epochs(self) -> dict[str, int]:
+        """Model -> the epoch that its table shows; 0: none yet."""
+        with psycopg.connect(self.dsn) as connection:
+            found = connection.execute("SELECT model, epoch FROM topline._topline_models").fetchall()
+        return {str(model): int(epoch) for model, epoch in found}
 
     def differences(self, *models: str) -> dict[str, str]:
         found, expected = self.found(), self.expected()
@@ -74,7 +90,9 @@ def _configure(project: TestProject, brokers: str, registry: str, feed: Feed) ->
     written: dict[str, Any] = yaml.safe_load(path.read_text())
     wire: dict[str, Any] = {"format": "avro", "registry": {"url": registry}} if registry else {"format": "json"}
     written["kafka"] = {"brokers": brokers, **wire}
-    written["spark"] = {"master": "local[2]", "jars": str(JARS / "spark"), "driver_memory": "1g", "shuffle_partitions": 2}
+    quick = {"spark.sql.adaptive.enabled": False, "spark.sql.codegen.factoryMode": "NO_CODEGEN"}  # little data, much SQL
+    here = {"master": "local[2]", "jars": str(JARS / "spark"), "driver_memory": "1g", "shuffle_partitions": 2}
+    written["spark"] = {**here, "conf": quick}
     written["sources"] = {s: {"kind": "kafka", "tables": feed.topics(s)} for s in ("shop", "branches", "partner")}
     path.write_text(yaml.safe_dump(written))
 
@@ -86,4 +104,132 @@ def test_a_random_history_is_exact_and_a_second_run_changes_nothing(world: World
     assert sum(world.engine.changed.values()) == sum(rows.total() for rows in world.expected().values()) > 100
     world.engine.drain()
     assert set(world.engine.changed.values()) == {0}
+    assert world.differences() == {}
+    assert (world.engine.report["epoch"], world.epochs()) == (2, dict.fromkeys(world.expected(), 2))
+
+
+@pytest.mark.parametrize("wire", ["avro"], indirect=True)
+def test_what_cannot_be_read_is_reported_and_what_changed_is_all_that_is_written(world: World) -> None:
+    world.feed.play(history(2, 3))
+    world.engine.drain()
+    before = world.expected()
+    world.feed.play(history(3, 1))
+    poisoned = _poison(world)
+    world.engine.drain("--strict", expect=1)
+    assert world.differences() == {}
+    assert world.engine.changed == {name: _changed(name, before[name], rows) for name, rows in world.expected().items()}
+    found = {(one["topic"], one["raw"]): one["reason"] for one in world.engine.report["poison"]}
+    assert found.keys() == {(topic, raw.decode("utf-8", "backslashreplace")) for topic, raw in poisoned}
+    assert all(found.values())
+    unreadable = {one["table"]: one["unreadable"] for one in world.engine.report["tables"]}
+    assert sum(unreadable.values()) == len(poisoned)
+
+
+def _changed(model: str, before: Rows, after: Rows) -> int:
+    """Keys whose row came, went, or is another."""
+    schema = PLAN.models[model].schema
+    places = [schema.names.index(name) for name in schema.key]
+    return len({tuple(row[place] for place in places) for row in (before - after) + (after - before)})
+
+
+def _poison(world: World) -> list[tuple[str, bytes]]:
+    """Records under keys that have a row, each of which says nothing; the topic and the bytes at fault."""
+    feed, events = world.feed, world.feed.events
+    topic, schema = feed.topic("branches.sales"), TABLES["branches.sales"].schema
+    row = next(iter(feed.truth.rows()["branches.sales"]))
+    key = events.key(topic, schema, dict(zip(schema.names, row, strict=True)))
+    values = [b"", b"\0\0\0\0\2\x00", b"\0\x7f\xff\xff\xff\x02", b'{"op": "u", "after": {}}', b"\xff" * 100]
+    for value in values:
+        events.raw(topic, key, value)
+    events.raw(topic, b"no key", None)  # a tombstone of nobody knows what
+    events.raw(feed.topic("shop.orders"), None, b"\0" * (5 << 20))
+    events.flush()
+    cut = b"\0" * (64 << 10)
+    return [*((topic, value) for value in values), (topic, b"no key"), (feed.topic("shop.orders"), cut)]
+
+
+@pytest.mark.parametrize("wire", ["json"], indirect=True)
+def test_what_toast_left_out_comes_from_an_earlier_record_or_is_reported(world: World) -> None:
+    world.feed.play(history(4, 1))
+    events, topic, schema = world.feed.events, world.feed.topic("shop.salesmen"), TABLES["shop.salesmen"].schema
+    events.put(
+        topic, schema, [{"salesman_id": "known", "salesman_name": "Ann"}, {"salesman_id": "gone", "salesman_name": "Bob"}]
+    )
+    events.delete(topic, schema, [{"salesman_id": "gone"}])
+    events.put(topic, schema, [{"salesman_id": one, "salesman_name": UNAVAILABLE} for one in ("known", "gone", "new", "known")])
+    order = {"customer_id": "c", "ordered_at": datetime(2024, 5, 1, tzinfo=UTC), "currency": "EUR", "status": "placed"}
+    place = {"customer_id": "c", "country": "IT", "city": "Rome"}
+    events.put(world.feed.topic("shop.customers"), TABLES["shop.customers"].schema, [place])
+    for one in ("known", "gone", "new"):
+        line = {"order_id": one, "item_no": 1, "quantity": 1, "unit_price": "1"}
+        events.put(
+            world.feed.topic("shop.orders"), TABLES["shop.orders"].schema, [{**order, "order_id": one, "salesman_id": one}]
+        )
+        events.put(world.feed.topic("shop.order_items"), TABLES["shop.order_items"].schema, [line])
+    events.flush()
+    world.engine.drain("--select", "top_salesmen")
+    names = {row[1]: row[2] for row in world.found()["top_salesmen"] if row[0] == "2024-05-01"}
+    assert names == {"known": "Ann", "gone": "", "new": ""}
+    lost = [(one["key"], one["columns"]) for one in world.engine.report["unknown"]]
+    assert sorted(lost, key=str) == [({"salesman_id": "gone"}, ["salesman_name"]), ({"salesman_id": "new"}, ["salesman_name"])]
+
+
+@pytest.mark.parametrize("wire", ["json"], indirect=True)
+def test_only_the_models_and_days_that_are_asked_for_are_written(world: World) -> None:
+    world.feed.play(history(5, 3))
+    world.engine.drain("--select", "top_salesmen", "--select", "salesman_daily", "--date", "2024-03-01")
+    expected = world.expected()["top_salesmen"]
+    first = {row: count for row, count in expected.items() if row[0] == "2024-03-01"}
+    assert 0 < len(first) < len(expected)
+    assert dict(world.found()["top_salesmen"]) == first
+    world.engine.drain("--select", "top_salesmen", "--date", "2024-03-02..2024-12-31")
+    assert world.differences("top_salesmen") == {}
+    assert dict(world.found()["salesman_daily"]).keys() <= world.expected()["salesman_daily"].keys()
+    assert (world.epochs()["salesman_daily"], world.epochs()["top_salesmen"], world.epochs()["top_sales_by_city"]) == (1, 2, 0)
+    project = world.project
+    shown = project.call("run", "--engine", "spark", "--date", "2024-03-01", expect=2)
+    assert "rejected_sales has no column `date`" in shown
+    shown = project.call("run", "--engine", "spark", "--select", "sales", expect=2)
+    assert "no published model is named sales; there are" in shown
+    with psycopg.connect(world.dsn) as connection:
+        connection.execute("UPDATE topline._topline_writer SET engine = 'live'")
+        connection.execute("UPDATE topline._topline_models SET engine = 'live'")
+    assert "were written by the live engine" in project.call("run", "--engine", "spark", expect=1)
+    world.engine.drain("--take-over")
+    assert world.differences() == {}
+
+
+@pytest.mark.parametrize("wire", ["json"], indirect=True)
+def test_a_run_that_is_killed_has_written_nothing_and_the_next_is_exact(world: World) -> None:
+    asked = ("--select", "top_salesmen", "--select", "rejected_sales")
+    nothing: dict[str, Rows] = {name: Counter() for name in world.expected()}
+    for number, point in enumerate(("shadow:filled", "publish:before-commit")):
+        world.feed.play(history(6 + number, 2))
+        before = world.found() if number else nothing
+        killed = world.project.start("run", "--engine", "spark", *asked, env={"TOPLINE_TEST_KILL_AT": point})
+        assert killed.wait(timeout=200) == -signal.SIGKILL, world.project.output()
+        assert world.found() == before
+        assert world.differences("top_salesmen", "rejected_sales").keys() == {"top_salesmen", "rejected_sales"}
+        world.engine.drain(*asked)
+        assert world.differences("top_salesmen", "rejected_sales") == {}
+
+
+@pytest.mark.parametrize("wire", ["avro"], indirect=True)
+def test_spark_submit_runs_it(world: World) -> None:
+    world.feed.play(history(8, 2))
+    jars = ",".join(map(str, sorted((JARS / "spark").glob("*.jar"))))
+    submit = [
+        str(Path(sys.executable).with_name("spark-submit")),
+        "--master",
+        "local[2]",
+        "--jars",
+        jars,
+        "--driver-memory",
+        "1g",
+    ]
+    command = [*submit, topline.cli.main.__file__, "run", "--engine", "spark", "--project", str(world.project.folder), "--json"]
+    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["epoch"] == 1
     assert world.differences() == {}

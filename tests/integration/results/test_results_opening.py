@@ -70,7 +70,7 @@ def test_a_table_that_someone_dropped_is_made_again_and_republished(published: s
 
 def test_deltas_are_refused_until_the_model_is_republished(published: str) -> None:
     with publishing(published, take_over=True) as publisher:
-        with pytest.raises(ValueError, match="need a Replace"):
+        with pytest.raises(ValueError, match="need all their rows"):
             publisher.publish(epoch(6, changed([ROME])))
         publisher.publish(epoch(6))
         assert query(published, f"SELECT epoch FROM {SCHEMA}._topline_models") == [(5,)], "it still shows what it showed"

@@ -47,9 +47,9 @@ def run(
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """Keep the models exact until stopped (Ctrl-C or SIGTERM); serves the API too. Or compute them once on Apache Spark.
+    """Keep the models exact until stopped (Ctrl-C or SIGTERM); serves the API too. Or compute them once, on Apache Spark.
 
-    Examples: `topline run --until-idle --strict`, `topline run --engine spark --select top_salesmen --date 2026-11-21`
+    Example: `topline run --until-idle --strict`
     """
     from topline.cli.opening import open_project
 

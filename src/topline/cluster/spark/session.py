@@ -29,6 +29,8 @@ _SEMANTICS = {
     "spark.sql.redaction.options.regex": "(?i)url|jaas|ssl|password",
 }
 """What the models' SQL means rests on these: nothing overrides them."""
+_TUNED = {"spark.sql.codegen.wholeStage": "false"}
+"""Staging's macros are more code than one method of the JVM holds: it was compiled in vain first, for seconds."""
 _LOCAL = {"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1", "spark.ui.enabled": "false"}
 _QUIET = {"spark.log.level": "ERROR", "spark.ui.showConsoleProgress": "false"}
 _NO_JAVA = "JAVA_GATEWAY_EXITED"
@@ -54,7 +56,7 @@ def _options(settings: SparkSettings, root: Path) -> Mapping[str, str]:
     """Under spark-submit what concerns the cluster is its own affair: its flags are not overridden."""
     found = {} if _SUBMITTED in os.environ else dict(_of_the_cluster(settings, root))
     conf = {option: _written(value) for option, value in settings.conf.items()}
-    return {**found, "spark.sql.shuffle.partitions": str(settings.shuffle_partitions), **conf, **_SEMANTICS}
+    return {**found, **_TUNED, "spark.sql.shuffle.partitions": str(settings.shuffle_partitions), **conf, **_SEMANTICS}
 
 
 def _of_the_cluster(settings: SparkSettings, root: Path) -> Iterator[tuple[str, str]]:
