@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 import pytest
 import yaml
+from confluent_kafka import Producer
 
 import topline.cli.main
 from tests.cluster.engines.engine import Spark, published
@@ -28,7 +29,7 @@ from tests.exact.shipped import SALES, sales_plan, specs
 from tests.project import TestProject, new_project
 from topline.kafka.events import UNAVAILABLE
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 PLAN = sales_plan()
 TABLES = specs(PLAN, SALES)
 _numbers = itertools.count(1)
@@ -42,6 +43,7 @@ class World:
     feed: Feed
     engine: Spark
     dsn: str
+    brokers: str
 
     def found(self) -> dict[str, Rows]:
         return published(self.dsn, "topline", PLAN)
@@ -82,7 +84,7 @@ def world(tmp_path: Path, stack: Stack, wire: str) -> World:
     registry = stack.registry.url if wire == "avro" else ""
     feed = Feed(Events(stack.kafka.bootstrap, registry), name, TABLES)
     _configure(project, stack.kafka.bootstrap, registry, feed)
-    return World(project, feed, Spark(project), dsn)
+    return World(project, feed, Spark(project), dsn, stack.kafka.bootstrap)
 
 
 def _configure(project: TestProject, brokers: str, registry: str, feed: Feed) -> None:
@@ -115,6 +117,7 @@ def test_what_cannot_be_read_is_reported_and_what_changed_is_all_that_is_written
     before = world.expected()
     world.feed.play(history(3, 1))
     poisoned = _poison(world)
+    _never_commit(world)
     world.engine.drain("--strict", expect=1)
     assert world.differences() == {}
     assert world.engine.changed == {name: _changed(name, before[name], rows) for name, rows in world.expected().items()}
@@ -123,6 +126,21 @@ def test_what_cannot_be_read_is_reported_and_what_changed_is_all_that_is_written
     assert all(found.values())
     unreadable = {one["table"]: one["unreadable"] for one in world.engine.report["tables"]}
     assert sum(unreadable.values()) == len(poisoned)
+
+
+def _never_commit(world: World) -> None:
+    """Rows of a transaction that is aborted, and of one that is still open when its producer dies."""
+    topic, schema = world.feed.topic("partner.entries"), TABLES["partner.entries"].schema
+    row = dict(zip(schema.names, next(iter(world.feed.truth.rows()["partner.entries"])), strict=True))
+    key = world.feed.events.key(topic, schema, row)
+    for number, ends in enumerate((True, False)):
+        producer = Producer({"bootstrap.servers": world.brokers, "transactional.id": f"{world.feed.prefix}-{number}"})
+        producer.init_transactions(60)
+        producer.begin_transaction()
+        producer.produce(topic, None, key)
+        assert producer.flush(60) == 0
+        if ends:
+            producer.abort_transaction(60)
 
 
 def _changed(model: str, before: Rows, after: Rows) -> int:
@@ -200,6 +218,20 @@ def test_only_the_models_and_days_that_are_asked_for_are_written(world: World) -
 
 
 @pytest.mark.parametrize("wire", ["json"], indirect=True)
+def test_what_cannot_be_done_is_refused_before_spark_starts(world: World) -> None:
+    run = ("run", "--engine", "spark")
+    with psycopg.connect(world.dsn) as connection:
+        connection.execute("SELECT pg_advisory_lock(hashtextextended('topline:topline', 0))")
+        assert "another engine writes the schema 'topline' now" in world.project.call(*run, expect=1)
+    assert "a day such as 2026-11-21 is expected" in world.project.call(*run, "--date", "yesterday", expect=2)
+    assert "the first day comes after the last" in world.project.call(*run, "--date", "2026-11-21..2026-11-01", expect=2)
+    assert "leave --select and --date out" in world.project.call(*run, "--take-over", "--select", "sales", expect=2)
+    assert "go with --engine spark" in world.project.call("run", "--select", "top_salesmen", expect=2)
+    files = "sources.branches={kind: files, tables: {sales: {path: inbox, format: csv}}}"
+    assert "source branches does not travel through Kafka" in world.project.call(*run, "--set", files, expect=2)
+
+
+@pytest.mark.parametrize("wire", ["json"], indirect=True)
 def test_a_run_that_is_killed_has_written_nothing_and_the_next_is_exact(world: World) -> None:
     asked = ("--select", "top_salesmen", "--select", "rejected_sales")
     nothing: dict[str, Rows] = {name: Counter() for name in world.expected()}
@@ -207,7 +239,10 @@ def test_a_run_that_is_killed_has_written_nothing_and_the_next_is_exact(world: W
         world.feed.play(history(6 + number, 2))
         before = world.found() if number else nothing
         killed = world.project.start("run", "--engine", "spark", *asked, env={"TOPLINE_TEST_KILL_AT": point})
-        assert killed.wait(timeout=200) == -signal.SIGKILL, world.project.output()
+        try:
+            assert killed.wait(timeout=400) == -signal.SIGKILL, world.project.output()
+        finally:
+            killed.kill()
         assert world.found() == before
         assert world.differences("top_salesmen", "rejected_sales").keys() == {"top_salesmen", "rejected_sales"}
         world.engine.drain(*asked)

@@ -69,14 +69,15 @@ class Computed:
         for number in range(parts):
             with translated(f"fetch model {self._model.name}"):
                 found = self._rows if parts == 1 else self._rows.where(part == number)
-                yield _in_types(found.toArrow(), self._model.schema)
+                yield in_types(found.toArrow(), self._model.schema)
 
 
 def _during(dates: Dates) -> str:
     return f"`{_DATE}` BETWEEN DATE'{dates.first}' AND DATE'{dates.last}'"
 
 
-def _in_types(rows: pa.Table, schema: TableSchema) -> pa.Table:
+def in_types(rows: pa.Table, schema: TableSchema) -> pa.Table:
+    """What Spark gives, in the types of a result table."""
     arrays = [column.cast(field.type) for column, field in zip(rows.columns, schema.arrow, strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema.arrow)
 
