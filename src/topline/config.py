@@ -93,6 +93,7 @@ class Config(Settings):
     api: ApiSettings = Field(default_factory=lambda: ApiSettings(), description="The REST API.")
     kafka: dict[str, Any] = Field(default_factory=dict, description="The Kafka cluster, for what runs on it.")
     spark: dict[str, Any] = Field(default_factory=dict, description="Apache Spark, for `topline run --engine spark`.")
+    flink: dict[str, Any] = Field(default_factory=dict, description="The Flink cluster, for the models as a Flink SQL job.")
     sources: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="Name -> settings of a source; `kind` says which (see docs/sources/)."
     )

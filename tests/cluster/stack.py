@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from tests.cluster.connect import Connect
+from tests.cluster.flink import Flink
 from tests.cluster.kafka import Kafka
 from tests.cluster.process import free_ports
 from tests.cluster.registry import Registry
@@ -47,6 +48,12 @@ class Stack:
     def registry(self) -> Registry:
         made = Registry(JARS / "registry", self.folder / "registry", free_ports(1)[0], lambda: self.postgres.dsn("registry"))
         self._begin(made.process.start, made.process.stop)
+        return made
+
+    @cached_property
+    def flink(self) -> Flink:
+        made = Flink(JARS / "flink", self.folder / "flink", free_ports(3))
+        self._begin(made.start, made.stop)
         return made
 
     @cached_property

@@ -12,6 +12,7 @@ try:
     from confluent_kafka import (
         OFFSET_BEGINNING,
         Consumer,
+        ConsumerGroupTopicPartitions,
         KafkaError,
         KafkaException,
         Message,
@@ -24,7 +25,8 @@ except ImportError:
     raise ConfigError("Kafka needs the client library: pip install 'topline[kafka]'") from None
 
 __all__ = [
-    "OFFSET_BEGINNING", "AdminClient", "Client", "ConfigResource", "Consumer", "KafkaError", "KafkaException", "Message",
+    "OFFSET_BEGINNING", "AdminClient", "Client", "ConfigResource", "Consumer", "ConsumerGroupTopicPartitions", "KafkaError",
+    "KafkaException", "Message",
     "NewPartitions", "NewTopic", "Producer", "ResourceType", "TopicCollection", "TopicPartition", "arrived",
     "failure", "translated",
 ]  # fmt: skip

@@ -2,14 +2,24 @@
 
 import ssl
 from pathlib import Path
+from typing import Protocol
 
 import httpx2
 
 from topline.errors import ConfigError
-from topline.kafka.settings import Connect, Registry, Tls, file_of
+from topline.kafka.settings import Login, Tls, file_of
 
 
-def client(settings: Registry | Connect, root: Path, timeout: float) -> httpx2.Client:
+class Door(Protocol):
+    """What a server's settings say of how to get in."""
+
+    @property
+    def login(self) -> Login | None: ...
+    @property
+    def tls(self) -> Tls: ...
+
+
+def client(settings: Door, root: Path, timeout: float) -> httpx2.Client:
     """With login and certificates; the environment's proxy is not used. ConfigError names a file that cannot be used."""
     login = settings.login
     auth = (login.username, login.password.get_secret_value()) if login else None

@@ -7,6 +7,7 @@ from topline.errors import FencedError, StateError
 from topline.results import registry
 from topline.results.connection import Cursor
 from topline.results.epoch import Model, Opened
+from topline.results.guest import drop_places
 from topline.results.registry import Registered, Writer
 from topline.results.session import describe_writer
 from topline.results.swap import drop_shadow
@@ -24,6 +25,7 @@ def take_schema(
     found = registry.read_writer(cursor, schema, lock=True)
     if found is not None and not take_over:
         _require_same(found, writer, schema)
+    drop_places(cursor, schema)
     begin = 0 if found is None or take_over else found.epoch
     registry.write_writer(cursor, schema, replace(writer, epoch=begin))
     registered = registry.read_models(cursor, schema)

@@ -164,6 +164,7 @@ _TABLES = {
     "_topline_dead_letters": """
         id bigint PRIMARY KEY, source text NOT NULL, "table" text NOT NULL, locator text NOT NULL, reason text NOT NULL,
         time timestamptz NOT NULL, state text NOT NULL, raw bytea NOT NULL, raw_bytes bigint NOT NULL""",
+    "_topline_job": "one boolean PRIMARY KEY DEFAULT true CHECK (one), details jsonb NOT NULL",
     "_topline_commands": """
         id bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY, kind text NOT NULL, arguments jsonb NOT NULL,
         submitted timestamptz NOT NULL DEFAULT now(), taken timestamptz, finished timestamptz, ok boolean,

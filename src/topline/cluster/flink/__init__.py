@@ -1,0 +1,1 @@
+"""The models as one Flink SQL job: from topics of change events to the result tables."""

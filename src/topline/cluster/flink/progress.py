@@ -1,0 +1,105 @@
+"""How far the job has read its topics, by the offsets that it notes at the brokers with each checkpoint."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from topline.cluster.flink.topics import Topic
+from topline.kafka.client import (
+    AdminClient,
+    Client,
+    Consumer,
+    ConsumerGroupTopicPartitions,
+    KafkaError,
+    NewTopic,
+    TopicCollection,
+    TopicPartition,
+    failure,
+    translated,
+)
+from topline.kafka.settings import KafkaSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Lag:
+    """Of one topic. `records`: offsets between what is noted and the end, marks of transactions among them; `unread`: whether
+    a record is there."""
+
+    table: str
+    topic: str
+    records: int
+    unread: bool
+
+
+class Progress:
+    """To be closed. TransientError where the brokers do not answer."""
+
+    def __init__(self, settings: KafkaSettings, root: Path, group: str) -> None:
+        self._settings, self._group = settings, group
+        client = Client(settings, root, "topline-flink")
+        self._admin: AdminClient = client.admin()
+        self._consumer: Consumer = client.consumer(f"{group}-watch")
+
+    def close(self) -> None:
+        self._consumer.close()
+
+    def lags(self, topics: Sequence[Topic]) -> list[Lag]:
+        noted = self._noted()
+        return [self._lag(topic, noted) for topic in topics]
+
+    def make_letters(self, topics: Sequence[Topic]) -> None:
+        """The topics of dead letters that are not there."""
+        with translated("list the topics"):
+            there = set(self._admin.list_topics(timeout=self._settings.timeout).topics)
+        made = self._settings.topics
+        lacking = [
+            NewTopic(
+                topic.letters, made.partitions, made.replication, config={"cleanup.policy": "delete", "retention.ms": "-1"}
+            )
+            for topic in topics
+            if topic.letters not in there
+        ]
+        for name, future in (self._admin.create_topics(lacking) if lacking else {}).items():
+            with translated(f"make the topic {name}"):
+                future.result(self._settings.timeout)
+
+    def _lag(self, topic: Topic, noted: dict[tuple[str, int], int]) -> Lag:
+        behind: list[TopicPartition] = []
+        records = 0
+        for number in self._partitions(topic.name):
+            with translated(f"look at topic {topic.name}"):
+                low, high = self._consumer.get_watermark_offsets(
+                    TopicPartition(topic.name, number), timeout=self._settings.timeout, cached=False
+                )
+            at = max(noted.get((topic.name, number), low), low)
+            if at < high:
+                records += high - at
+                behind.append(TopicPartition(topic.name, number, at))
+        return Lag(topic.schema.name, topic.name, records, bool(behind) and self._holds(topic.name, behind))
+
+    def _holds(self, topic: str, places: list[TopicPartition]) -> bool:
+        """Whether a record is there: behind the last one there may be marks of transactions only."""
+        left = len(places)
+        with translated(f"read {topic}"):
+            self._consumer.assign(places)
+            while left:
+                message = self._consumer.poll(self._settings.timeout)
+                if message is None:
+                    return True
+                if (error := message.error()) is None:
+                    return True
+                if error.code() != KafkaError._PARTITION_EOF:
+                    raise failure(error, f"read {topic}")
+                left -= 1
+        return False
+
+    def _partitions(self, topic: str) -> list[int]:
+        [future] = self._admin.describe_topics(TopicCollection([topic]), request_timeout=self._settings.timeout).values()
+        with translated(f"look at topic {topic}"):
+            return [partition.id for partition in future.result(self._settings.timeout).partitions]
+
+    def _noted(self) -> dict[tuple[str, int], int]:
+        [future] = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(self._group)]).values()
+        with translated(f"look at the offsets of {self._group}"):
+            found = future.result(self._settings.timeout).topic_partitions or []
+        return {(one.topic, one.partition): one.offset for one in found if one.offset >= 0}

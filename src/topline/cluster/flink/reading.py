@@ -1,0 +1,212 @@
+"""A topic of change events as a table that Flink keeps: the last readable record of a key is its row, what cannot be read goes
+to the topic of dead letters.
+
+`before` is not read. A redelivered record is its key's last once more, and changes nothing.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from topline.cluster.flink.topics import Topic
+from topline.kafka.events import DELETES, UNAVAILABLE, UPSERTS
+from topline.models.flink import TYPES, quoted, text
+from topline.models.flink.words import instant, matches, read_instant, read_time, zoned
+from topline.schema import Column, Type
+
+ERRORS = "__connect.errors."
+"""What the headers of a dead letter begin with, as Kafka Connect names them."""
+_DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_CLOCK = "[0-2][0-9]:[0-5][0-9](:[0-6][0-9]([.][0-9]{1,9})?)?"
+_OFFSET = "(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
+_LONG = 240  # characters of a value that a reason shows
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """`connector`: Kafka's options, secrets among them. `decoder`: a function of the cluster that makes JSON text of a record's
+    bytes, NULL where it cannot; '' where the records are JSON. `job`: its name."""
+
+    connector: Mapping[str, str]
+    decoder: str
+    job: str
+
+    def statements(self, topic: Topic) -> list[str]:
+        """What makes the table `source.table` be there, and the one of its dead letters."""
+        name = topic.schema.name
+        return [
+            _records(name, {**self.connector, **_READ, "topic": topic.name}),
+            _view(f"{name} text", self._texts(name)),
+            _view(f"{name} fields", _fields(topic)),
+            _view(f"{name} judged", _judged(topic)),
+            _view(name, _rows(topic)),
+            _letters(name, {**self.connector, **_WRITTEN, "topic": topic.letters}),
+        ]
+
+    def letters(self, topic: Topic) -> str:
+        """The INSERT that brings what cannot be read to the dead letters."""
+        name = topic.schema.name
+        values = {
+            "topic": text(topic.name), "partition": "CAST(`partition` AS STRING)", "offset": "CAST(`offset` AS STRING)",
+            "connector.name": text(self.job), "task.id": "'0'", "stage": "'VALUE_CONVERTER'",
+            "exception.class.name": "'topline.FormatError'", "exception.message": "`reason`",
+        }  # fmt: skip
+        headers = ", ".join(f"{text(ERRORS + header)}, ENCODE({value}, 'UTF-8')" for header, value in values.items())
+        return (
+            f"INSERT INTO {quoted(f'{name} letters')}\nSELECT `key`, `value`, MAP[{headers}]\n"
+            f"FROM {quoted(f'{name} judged')}\nWHERE `reason` IS NOT NULL"
+        )
+
+    def _texts(self, name: str) -> str:
+        """Key and value as JSON text; NULL: there is none, or it is not of the format."""
+        texts = ", ".join(self._text(part) for part in ("`key`", "`value`"))
+        return (
+            f"SELECT r.*, t.`key_text`, t.`text`\nFROM {quoted(f'{name} records')} AS r\n"
+            f"CROSS JOIN UNNEST(ARRAY[ROW({texts})]) AS t (`key_text`, `text`)"
+        )
+
+    def _text(self, part: str) -> str:
+        if self.decoder:
+            return f"{self.decoder}({part})"
+        decoded = f"DECODE({part}, 'UTF-8')"
+        bare = f"CASE WHEN {decoded} LIKE '{{\"schema\":%' THEN JSON_QUERY({decoded}, '$.payload') ELSE {decoded} END"
+        return f"CASE WHEN ENCODE({decoded}, 'UTF-8') = {part} THEN {bare} END"  # else it was no UTF-8
+
+
+_READ = {
+    "connector": "kafka", "key.format": "raw", "key.fields": "key", "value.format": "raw", "value.fields-include": "EXCEPT_KEY",
+    "scan.startup.mode": "earliest-offset", "properties.isolation.level": "read_committed",
+}  # fmt: skip
+_WRITTEN = {
+    "connector": "kafka", "key.format": "raw", "key.fields": "key", "value.format": "raw", "value.fields-include": "EXCEPT_KEY",
+    "sink.delivery-guarantee": "at-least-once",
+}  # fmt: skip
+
+
+def _records(name: str, options: Mapping[str, str]) -> str:
+    columns = "`key` BYTES, `value` BYTES, `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL"
+    return f"CREATE TEMPORARY TABLE {quoted(f'{name} records')} ({columns}, `now` AS PROCTIME())\nWITH ({with_(options)})"
+
+
+def _letters(name: str, options: Mapping[str, str]) -> str:
+    columns = "`key` BYTES, `value` BYTES, `headers` MAP<STRING, BYTES> METADATA"
+    return f"CREATE TEMPORARY TABLE {quoted(f'{name} letters')} ({columns})\nWITH ({with_(options)})"
+
+
+def with_(options: Mapping[str, str]) -> str:
+    return ", ".join(f"{text(name)} = {text(value)}" for name, value in options.items())
+
+
+def _view(name: str, query: str) -> str:
+    return f"CREATE TEMPORARY VIEW {quoted(name)} AS\n{query}"
+
+
+def _fields(topic: Topic) -> str:
+    """Operation and columns as text: of `after`, of a deletion the key's. The UNNEST has each read once, however often it is
+    used above."""
+    schema = topic.schema
+    names = ["op", *(f"{name}?" for name in schema.names), *(f"key {name}" for name in schema.key)]
+    values = [
+        "CASE WHEN `value` IS NULL THEN 'd' ELSE JSON_VALUE(`text`, '$.op') END",
+        *(_json("text", f"$.after[{_step(name)}]") for name in schema.names),
+        *(_json("key_text", f"$[{_step(name)}]") for name in schema.key),
+    ]
+    return (
+        f"SELECT t.*, {', '.join(f'f.{quoted(name)}' for name in names)}\nFROM {quoted(f'{schema.name} text')} AS t\n"
+        f"CROSS JOIN UNNEST(ARRAY[ROW({', '.join(values)})]) AS f ({', '.join(map(quoted, names))})"
+    )
+
+
+def _json(column: str, path: str) -> str:
+    return f"JSON_VALUE({quoted(column)}, {text(path)})"
+
+
+def _step(name: str) -> str:
+    """A name in a JSON path."""
+    escaped = name.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _judged(topic: Topic) -> str:
+    """Typed columns, and why the record says nothing; NULL where it does."""
+    schema = topic.schema
+    typed = ", ".join(f"{_typed(column, topic)} AS {quoted(column.name)}" for column in schema.columns)
+    inner = f"SELECT *, {typed}\nFROM (SELECT *, {_chosen(topic)} FROM {quoted(f'{schema.name} fields')})"
+    reasons = " ".join(f"WHEN {when} THEN {reason}" for when, reason in _reasons(topic))
+    return f"SELECT *, CASE {reasons} END AS `reason`\nFROM (\n{inner}\n)"
+
+
+def _chosen(topic: Topic) -> str:
+    """Of a deletion the key's columns are the record's key."""
+    keys = topic.schema.key
+    return ", ".join(
+        f"CASE WHEN `op` <> 'd' THEN {quoted(f'{name}?')}"
+        + (f" ELSE {quoted(f'key {name}')}" if name in keys else "")
+        + f" END AS {quoted(f'{name} text')}"
+        for name in topic.schema.names
+    )
+
+
+def _reasons(topic: Topic) -> Iterator[tuple[str, str]]:
+    schema, upserts = topic.schema, ", ".join(map(text, UPSERTS))
+    known = ", ".join(map(text, (*UPSERTS, *DELETES)))
+    yield "`key` IS NULL", text("key: there is none")
+    yield "`key_text` IS NULL OR `key_text` IS NOT JSON OBJECT", text(f"key: no JSON object with {', '.join(schema.key)}")
+    yield "`value` IS NOT NULL AND (`text` IS NULL OR `text` IS NOT JSON)", text("it cannot be read")
+    yield "`op` IS NULL", text("no change event: it has no op")
+    yield f"`op` NOT IN ({known})", "'op ' || `op` || ' is none of c, u, r, d'"
+    yield f"`op` IN ({upserts}) AND JSON_QUERY(`text`, '$.after') IS NULL", text("op u or c without its row (after)")
+    for column in schema.columns:
+        given = quoted(f"{column.name} text")
+        if column.name in schema.key:
+            yield f"{given} IS NULL", text(f"no key: {column.name} is missing")
+        if column.type is not Type.TEXT:
+            unfit = f"{given} IS NOT NULL AND {quoted(column.name)} IS NULL"
+            yield unfit, f"{text(f'{column.name}: not a {column.type}: ')} || SUBSTRING({given}, 1, {_LONG})"
+        yield (
+            f"{given} = {text(UNAVAILABLE)}",
+            text(f"{column.name}: left out by TOAST; set REPLICA IDENTITY FULL on its table"),
+        )
+
+
+def _typed(column: Column, topic: Topic) -> str:
+    """A column's text in its type, NULL where it does not fit."""
+    value = quoted(f"{column.name} text")
+    match column.type:
+        case Type.TEXT:
+            return value
+        case Type.BOOLEAN:
+            return f"CASE {value} WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END"
+        case Type.BIGINT:
+            # The least one stands for NULL in the live engine.
+            fits = f"{matches(value, '[+-]?[0-9]{1,19}')} AND {value} <> '-9223372036854775808'"
+            return f"CASE WHEN {fits} THEN TRY_CAST({value} AS BIGINT) END"
+        case Type.DATE:
+            fits = matches(value, f"{_DATE}Z?")
+            return f"CASE WHEN {fits} THEN TRY_CAST(SUBSTRING({value}, 1, 10) AS DATE) END"
+        case Type.TIMESTAMP:
+            shape = f"{_DATE}([ T]{_CLOCK}Z?)?"
+            return f"CASE WHEN {matches(value, shape)} THEN {read_time(_trimmed(value))} END"
+        case Type.TIMESTAMPTZ:
+            return _instant(value, topic.zone)
+    return f"TRY_CAST({value} AS {TYPES[column.type]})"
+
+
+def _instant(value: str, zone: str) -> str:
+    local = instant(zoned(read_time(value), zone, "UTC"))
+    return (
+        f"CASE WHEN {matches(value, f'{_DATE}[ T]{_CLOCK}{_OFFSET}')} THEN {read_instant(value)}\n"
+        f"WHEN {matches(value, f'{_DATE}([ T]{_CLOCK})?')} THEN {local} END"
+    )
+
+
+def _trimmed(value: str) -> str:
+    return f"REPLACE({value}, 'Z', '')"
+
+
+def _rows(topic: Topic) -> str:
+    """The last record of each key, where it is no deletion. Records of a key lie in one partition, and come in order."""
+    schema = topic.schema
+    columns = ", ".join(map(quoted, schema.names))
+    last = f"ROW_NUMBER() OVER (PARTITION BY {', '.join(map(quoted, schema.key))} ORDER BY `now` DESC) AS `last`"
+    good = f"SELECT {columns}, `op`, {last}\nFROM {quoted(f'{schema.name} judged')}\nWHERE `reason` IS NULL"
+    return f"SELECT {columns}\nFROM (\nSELECT * FROM (\n{good}\n)\nWHERE `last` = 1\n)\nWHERE `op` <> 'd'"

@@ -1,0 +1,38 @@
+"""Which topic each table of the models comes from, whatever kind of source it has."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from topline.errors import ConfigError
+from topline.schema import TableSchema
+from topline.sources.base import Source
+from topline.sources.kafka.source import KafkaSource
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A table's topic; `zone`: of times that carry none."""
+
+    schema: TableSchema
+    name: str
+    zone: str
+
+    @property
+    def letters(self) -> str:
+        """The topic of its dead letters."""
+        return f"{self.name}.dlq"
+
+
+def topics_of(sources: Sequence[Source], tables: Mapping[str, TableSchema]) -> list[Topic]:
+    """Of each of `tables`. ConfigError names the sources whose tables do not come by topics."""
+    behind = {source.name: source for source in sources if isinstance(source, KafkaSource)}
+    apart = sorted({name.partition(".")[0] for name in tables} - behind.keys())
+    if apart:
+        raise ConfigError(
+            f"sources {', '.join(apart)}: Flink reads topics; write `from: kafka`, or a source of kind kafka with the topics"
+        )
+    found = []
+    for name, schema in tables.items():
+        source, _, table = name.partition(".")
+        found.append(Topic(schema, behind[source].topics[table], behind[source].zone))
+    return found
