@@ -37,7 +37,7 @@ class Flink:
             [], lambda: _get(f"{self.rest}/overview")["slots-total"] >= self.slots,
         )  # fmt: skip
         self.gateway = self._process(
-            "flink-gateway", "-Xmx640m", "org.apache.flink.table.gateway.SqlGateway",
+            "flink-gateway", "-Xmx1g", "org.apache.flink.table.gateway.SqlGateway",
             [gateway], lambda: "productName" in _get(f"{self.gateway_url}/v1/info"),
         )  # fmt: skip
 

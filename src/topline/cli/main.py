@@ -6,7 +6,7 @@ import sys
 import typer
 from rich.markup import escape
 
-from topline.cli.commands import debezium, demo, inspect, letters, project, run
+from topline.cli.commands import debezium, demo, flink, inspect, letters, project, run
 from topline.cli.output import err
 from topline.errors import ToplineError, out_of_memory
 
@@ -23,6 +23,7 @@ for module in (project, run, inspect, demo):
     module.register(app)
 app.add_typer(letters.app, name="dead-letters")
 app.add_typer(debezium.app, name="debezium")
+app.add_typer(flink.app, name="flink")
 
 
 def main() -> None:

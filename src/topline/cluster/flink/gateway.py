@@ -40,10 +40,9 @@ class Session:
 
     def close(self) -> None:
         """The session ends; a job that it submitted goes on."""
-        try:
+        with suppress(WorkError):
             self._ask("DELETE", f"/sessions/{self._handle}")
-        finally:
-            self._client.close()
+        self._client.close()
 
     def run(self, statement: str) -> list[list[Any]]:
         """The rows that a statement gives, once it has ended. Numbers with decimals are Decimal."""

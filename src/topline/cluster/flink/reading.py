@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from topline.cluster.flink.topics import Topic
 from topline.kafka.events import DELETES, UNAVAILABLE, UPSERTS
-from topline.models.flink import TYPES, quoted, text
+from topline.models.flink import TYPES, once, quoted, text
 from topline.models.flink.words import instant, matches, read_instant, read_time, zoned
-from topline.schema import Column, Type
+from topline.schema import Column, TableSchema, Type
 
 ERRORS = "__connect.errors."
 """What the headers of a dead letter begin with, as Kafka Connect names them."""
@@ -35,9 +35,7 @@ class Reader:
         name = topic.schema.name
         return [
             _records(name, {**self.connector, **_READ, "topic": topic.name}),
-            _view(f"{name} text", self._texts(name)),
-            _view(f"{name} fields", _fields(topic)),
-            _view(f"{name} judged", _judged(topic)),
+            _view(f"{name} judged", self._judged(topic)),
             _view(name, _rows(topic)),
             _letters(name, {**self.connector, **_WRITTEN, "topic": topic.letters}),
         ]
@@ -56,13 +54,18 @@ class Reader:
             f"FROM {quoted(f'{name} judged')}\nWHERE `reason` IS NOT NULL"
         )
 
-    def _texts(self, name: str) -> str:
+    def _judged(self, topic: Topic) -> str:
+        """The records with their columns, as text and typed, and with the reason for which one says nothing; NULL where it
+        does. Each step is computed once, however often it is used by the next."""
+        query = f"SELECT * FROM {quoted(f'{topic.schema.name} records')}"
+        for step in (self._decoded(), _fields(topic.schema), _typed(topic), _reason(topic.schema)):
+            more = ", ".join(f"{once(value)} AS {quoted(name)}" for name, value in step.items())
+            query = f"SELECT *, {more}\nFROM (\n{query}\n)"
+        return query
+
+    def _decoded(self) -> dict[str, str]:
         """Key and value as JSON text; NULL: there is none, or it is not of the format."""
-        texts = ", ".join(self._text(part) for part in ("`key`", "`value`"))
-        return (
-            f"SELECT r.*, t.`key_text`, t.`text`\nFROM {quoted(f'{name} records')} AS r\n"
-            f"CROSS JOIN UNNEST(ARRAY[ROW({texts})]) AS t (`key_text`, `text`)"
-        )
+        return {"key_text": self._text("`key`"), "text": self._text("`value`")}
 
     def _text(self, part: str) -> str:
         if self.decoder:
@@ -100,20 +103,15 @@ def _view(name: str, query: str) -> str:
     return f"CREATE TEMPORARY VIEW {quoted(name)} AS\n{query}"
 
 
-def _fields(topic: Topic) -> str:
-    """Operation and columns as text: of `after`, of a deletion the key's. The UNNEST has each read once, however often it is
-    used above."""
-    schema = topic.schema
-    names = ["op", *(f"{name}?" for name in schema.names), *(f"key {name}" for name in schema.key)]
-    values = [
-        "CASE WHEN `value` IS NULL THEN 'd' ELSE JSON_VALUE(`text`, '$.op') END",
-        *(_json("text", f"$.after[{_step(name)}]") for name in schema.names),
-        *(_json("key_text", f"$[{_step(name)}]") for name in schema.key),
-    ]
-    return (
-        f"SELECT t.*, {', '.join(f'f.{quoted(name)}' for name in names)}\nFROM {quoted(f'{schema.name} text')} AS t\n"
-        f"CROSS JOIN UNNEST(ARRAY[ROW({', '.join(values)})]) AS f ({', '.join(map(quoted, names))})"
-    )
+def _fields(schema: TableSchema) -> dict[str, str]:
+    """Operation and columns as text: of `after`; of a deletion the key's columns, as the record's key has them."""
+    deleted = "`value` IS NULL OR JSON_VALUE(`text`, '$.op') = 'd'"
+    found = {"op": "CASE WHEN `value` IS NULL THEN 'd' ELSE JSON_VALUE(`text`, '$.op') END"}
+    for name in schema.names:
+        after = _json("text", f"$.after[{_step(name)}]")
+        of_key = _json("key_text", f"$[{_step(name)}]")
+        found[f"{name} text"] = f"CASE WHEN {deleted} THEN {of_key} ELSE {after} END" if name in schema.key else after
+    return found
 
 
 def _json(column: str, path: str) -> str:
@@ -126,28 +124,17 @@ def _step(name: str) -> str:
     return f"'{escaped}'"
 
 
-def _judged(topic: Topic) -> str:
-    """Typed columns, and why the record says nothing; NULL where it does."""
-    schema = topic.schema
-    typed = ", ".join(f"{_typed(column, topic)} AS {quoted(column.name)}" for column in schema.columns)
-    inner = f"SELECT *, {typed}\nFROM (SELECT *, {_chosen(topic)} FROM {quoted(f'{schema.name} fields')})"
-    reasons = " ".join(f"WHEN {when} THEN {reason}" for when, reason in _reasons(topic))
-    return f"SELECT *, CASE {reasons} END AS `reason`\nFROM (\n{inner}\n)"
+def _typed(topic: Topic) -> dict[str, str]:
+    """Each column's value, NULL where it does not fit."""
+    return {column.name: _value(column, topic.zone) for column in topic.schema.columns}
 
 
-def _chosen(topic: Topic) -> str:
-    """Of a deletion the key's columns are the record's key."""
-    keys = topic.schema.key
-    return ", ".join(
-        f"CASE WHEN `op` <> 'd' THEN {quoted(f'{name}?')}"
-        + (f" ELSE {quoted(f'key {name}')}" if name in keys else "")
-        + f" END AS {quoted(f'{name} text')}"
-        for name in topic.schema.names
-    )
+def _reason(schema: TableSchema) -> dict[str, str]:
+    return {"reason": f"CASE {' '.join(f'WHEN {when} THEN {why}' for when, why in _reasons(schema))} END"}
 
 
-def _reasons(topic: Topic) -> Iterator[tuple[str, str]]:
-    schema, upserts = topic.schema, ", ".join(map(text, UPSERTS))
+def _reasons(schema: TableSchema) -> Iterator[tuple[str, str]]:
+    upserts = ", ".join(map(text, UPSERTS))
     known = ", ".join(map(text, (*UPSERTS, *DELETES)))
     yield "`key` IS NULL", text("key: there is none")
     yield "`key_text` IS NULL OR `key_text` IS NOT JSON OBJECT", text(f"key: no JSON object with {', '.join(schema.key)}")
@@ -168,7 +155,7 @@ def _reasons(topic: Topic) -> Iterator[tuple[str, str]]:
         )
 
 
-def _typed(column: Column, topic: Topic) -> str:
+def _value(column: Column, zone: str) -> str:
     """A column's text in its type, NULL where it does not fit."""
     value = quoted(f"{column.name} text")
     match column.type:
@@ -187,7 +174,7 @@ def _typed(column: Column, topic: Topic) -> str:
             shape = f"{_DATE}([ T]{_CLOCK}Z?)?"
             return f"CASE WHEN {matches(value, shape)} THEN {read_time(_trimmed(value))} END"
         case Type.TIMESTAMPTZ:
-            return _instant(value, topic.zone)
+            return _instant(value, zone)
     return f"TRY_CAST({value} AS {TYPES[column.type]})"
 
 

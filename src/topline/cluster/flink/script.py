@@ -115,7 +115,8 @@ def _type(column: Column) -> str:
 
 def _insert(model: ModelPlan) -> str:
     values = ", ".join(_written(column) for column in model.schema.columns)
-    return f"INSERT INTO {quoted(f'{model.name} results')}\nSELECT {values}\nFROM {quoted(model.name)}"
+    insert = f"INSERT INTO {quoted(f'{model.name} results')}\nSELECT {values}\nFROM {quoted(model.name)}"
+    return f"{insert}\nON CONFLICT DO DEDUPLICATE"  # where Flink cannot derive the key: the last change of it counts
 
 
 def _written(column: Column) -> str:

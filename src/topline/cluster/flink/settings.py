@@ -40,7 +40,7 @@ class FlinkSettings(Settings):
         "here or from the cluster's class path.",
     )
     options: dict[str, str] = Field(default_factory=dict, description="Other options of Flink, by its names; they win.")
-    timeout: float = Field(120, gt=0, le=3600, description="Seconds for which gateway and cluster may say nothing.")
+    timeout: float = Field(300, gt=0, le=3600, description="Seconds for which gateway and cluster may say nothing.")
 
 
 def flink_settings(project: Project) -> FlinkSettings:

@@ -1,16 +1,17 @@
 """The steps of a plan as views in Flink SQL, inputs first. Each column has its plan's type: what does not fit fails the job."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from topline.models.flink.dialect import expression
-from topline.models.flink.words import TYPES, money, quoted, text, whole
-from topline.models.graph import plain
+from topline.models.flink.words import TYPES, money, once, quoted, whole
+from topline.models.graph import inputs_of, plain
 from topline.models.plan import Aggregate, Join, Measure, Node, Order, ProjectPlan, Scan, Select, TopN, Union
 from topline.models.typer import Typer
 from topline.schema import Column, Type
 
-__all__ = ["TYPES", "quoted", "text", "views"]
 _SOURCE = {"BIGINT", "VARCHAR", "DATE", "TIMESTAMP", "TIMESTAMP WITH TIME ZONE", "BOOLEAN", "DECIMAL(18,4)"}
+_LONG = 200  # characters of an expression that is better computed once than put in the place of its name
 _FUNCTIONS = {
     "count_distinct": "COUNT(DISTINCT {})",
     "count": "COUNT({})",
@@ -21,30 +22,35 @@ _FUNCTIONS = {
 
 
 def views(plan: ProjectPlan) -> list[tuple[str, str]]:
-    """(name, query) of every step; a relation `source.table` must be there for each table. A model's last step has its name.
+    """(name, query) of every model, and of every step that is read more than once; a relation `source.table` must be there for
+    each table. A step that is read once stands inside of its reader: each view costs Flink's planner anew.
 
     ModelError for an expression that has no exact equal in Flink SQL.
     """
-    writer, names = Steps(), names_of(plan)
-    return [(names[node], writer.query(node, names)) for node in plan.nodes if not isinstance(node, Scan)] + [
-        (model.name, f"SELECT * FROM {quoted(names[model.root])}")
-        for model in plan.models.values()
-        if names[model.root] != model.name
-    ]
+    writer, named = Steps(plan), names_of(plan)
+    relations: dict[Node, str] = {}
+    made: list[tuple[str, str]] = []
+    for node in plan.nodes:
+        query = "" if isinstance(node, Scan) else writer.query(node, relations)
+        if query and node in named:
+            made.append((named[node], query))
+        relations[node] = quoted(named[node]) if node in named else f"(\n{query}\n)"
+    known = {name for name, _ in made}
+    return made + [(name, f"SELECT * FROM {relations[m.root]}") for name, m in plan.models.items() if name not in known]
 
 
 def names_of(plan: ProjectPlan) -> dict[Node, str]:
-    """A table's name, a model's, or one of its own."""
+    """Of tables, models, and steps that are read more than once."""
     models = {model.root: name for name, model in reversed(plan.models.items()) if not isinstance(model.root, Scan)}
-    return {
-        node: node.table if isinstance(node, Scan) else models.get(node, f"step {number}")
-        for number, node in enumerate(plan.nodes)
-    }
+    read = Counter(node for reader in plan.nodes for node in inputs_of(reader))
+    shared = {node: f"step {number}" for number, node in enumerate(plan.nodes) if read[node] > 1}
+    return {**shared, **models, **{node: node.table for node in plan.nodes if isinstance(node, Scan)}}
 
 
 class Steps:
-    def __init__(self) -> None:
+    def __init__(self, plan: ProjectPlan) -> None:
         self._typer = Typer()
+        self._computed_on = {node.input for node in plan.nodes if isinstance(node, Select)}
 
     def query(self, node: Node, names: dict[Node, str]) -> str:
         match node:
@@ -67,7 +73,9 @@ class Steps:
             for sql, column, kind in zip(node.expressions, node.columns, kinds, strict=True)
         ]
         where = f"\nWHERE {expression(node.where, node.input.columns, self._typer)}" if node.where else ""
-        return f"SELECT {_listed(values, node.columns)}\nFROM {quoted(names[node.input])}{where}"
+        if node in self._computed_on:
+            values = [once(value) if len(value) > _LONG else value for value in values]
+        return f"SELECT {_listed(values, node.columns)}\nFROM {names[node.input]}{where}"
 
     def _value(self, sql: str, column: Column, kind: str, inputs: Sequence[Column]) -> str:
         """In the column's type. A plain column is passed on as it is, so that Flink knows its keys."""
@@ -80,7 +88,7 @@ class Steps:
 
     def _branch(self, branch: Node, node: Union, names: dict[Node, str]) -> str:
         columns = [quoted(column.name) for column in branch.columns]
-        return f"SELECT {_listed(columns, node.columns)} FROM {quoted(names[branch])}"
+        return f"SELECT {_listed(columns, node.columns)} FROM {names[branch]}"
 
 
 def _listed(values: Sequence[str], columns: Sequence[Column]) -> str:
@@ -91,7 +99,7 @@ def _join(node: Join, names: dict[Node, str]) -> str:
     sides = [f"l.{quoted(c.name)}" for c in node.left.columns] + [f"r.{quoted(c.name)}" for c in node.right.columns]
     on = " AND ".join(f"l.{quoted(left)} = r.{quoted(right)}" for left, right in node.on)
     kind = "LEFT JOIN" if node.kind == "left" else "JOIN"
-    left, right = quoted(names[node.left]), quoted(names[node.right])
+    left, right = names[node.left], names[node.right]
     return f"SELECT {_listed(sides, node.columns)}\nFROM {left} AS l\n{kind} {right} AS r ON {on}"
 
 
@@ -101,7 +109,7 @@ def _aggregate(node: Aggregate, names: dict[Node, str]) -> str:
     group = [quoted(name) for name in node.group_by]
     measures = [_measure(measure, types) for measure in node.measures]
     inner = _listed(group + measures, node.columns)
-    grouped = f"SELECT {inner}\nFROM {quoted(names[node.input])}\nGROUP BY {', '.join(group)}"
+    grouped = f"SELECT {inner}\nFROM {names[node.input]}\nGROUP BY {', '.join(group)}"
     sums = {measure.name for measure in node.measures if measure.function == "sum"}
     if not sums:
         return grouped
@@ -124,7 +132,7 @@ def _top_n(node: TopN, names: dict[Node, str]) -> str:
     columns = [quoted(column.name) for column in node.input.columns]
     rank = quoted(node.columns[-1].name)
     by = f"PARTITION BY {', '.join(map(quoted, node.partition_by))} ORDER BY {', '.join(map(_order, node.order_by))}"
-    inner = f"SELECT {', '.join(columns)}, ROW_NUMBER() OVER ({by}) AS {rank}\nFROM {quoted(names[node.input])}"
+    inner = f"SELECT {', '.join(columns)}, ROW_NUMBER() OVER ({by}) AS {rank}\nFROM {names[node.input]}"
     return f"SELECT {_listed([*columns, rank], node.columns)}\nFROM (\n{inner}\n)\nWHERE {rank} <= {node.limit}"
 
 

@@ -84,6 +84,12 @@ def read_instant(value: str) -> str:
     return instant(f"TIMESTAMPADD(MINUTE, {minutes}, {read_time(clock)})")
 
 
+def once(value: str) -> str:
+    """An expression that Flink's planner does not put in the place of its name, each time that one is used above: nested, such
+    expressions grow without end, and are computed as often. What is not deterministic, it leaves where it is."""
+    return f"CASE WHEN RAND() < 2 THEN {value} END"
+
+
 def whole(value: str) -> str:
     """A DECIMAL(38, 0) as BIGINT; one that does not fit fails the job, where Flink's own cast of a number would wrap."""
     return f"CAST(CAST({value} AS STRING) AS BIGINT)"
@@ -93,5 +99,5 @@ def money(value: str, what: str) -> str:
     """A wider decimal as DECIMAL(18, 4). One that does not fit fails the job, and the message says `what`; Flink's own cast
     would give NULL."""
     failing = f"CAST(CAST({text(f'overflow of {what}: ')} || CAST({value} AS STRING) AS BIGINT) AS DECIMAL(18, 4))"
-    fits = f"ABS({value}) < 99999999999999.99995"
-    return f"CASE WHEN {value} IS NULL OR {fits} THEN CAST({value} AS DECIMAL(18, 4)) ELSE {failing} END"
+    fitted = f"TRY_CAST({value} AS DECIMAL(18, 4))"
+    return f"CASE WHEN {value} IS NULL OR {fitted} IS NOT NULL THEN {fitted} ELSE {failing} END"

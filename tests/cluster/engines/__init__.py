@@ -1,0 +1,1 @@
+"""One suite, all engines: histories told by topics, and what every engine must make of them."""
