@@ -30,11 +30,11 @@ TABLES = {
 _numbers = itertools.count(1)
 
 
-def configure(project: TestProject, stack: Stack, wire: Format) -> str:
+def configure(project: TestProject, stack: Stack, wire: Format, *, connect: bool = True) -> str:
     """Its shop comes from the stack's Kafka. The prefix of its topics: what one test leaves in them, no other finds."""
     name = f"{wire}_{next(_numbers)}"
     registry = {"registry": {"url": stack.registry.url}} if wire == "avro" else {}
-    servers = {"brokers": stack.kafka.bootstrap, "connect": {"url": stack.connect.url}, **registry}
+    servers = {"brokers": stack.kafka.bootstrap, **({"connect": {"url": stack.connect.url}} if connect else {}), **registry}
     with changed(project.folder) as written:
         written["project"] = f"sales_{name}"
         written["kafka"] = {"format": wire, "prefix": name, "topics": {"partitions": 3}, **servers}

@@ -1,0 +1,161 @@
+"""Each server and process between a sale and its ranking is killed while the company sells, and is started again: the rankings
+are those of the ledger, and nothing was told twice. The seconds until then are printed."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.cluster.events import records
+from tests.cluster.sales import Sales, running, sales
+from tests.cluster.stack import Stack
+from tests.conftest import discard
+from tests.polling import until
+
+pytestmark = pytest.mark.cluster
+WITHIN = 180.0  # seconds in which all is to be well again, on a machine with much else to do
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Three brokers, Connect, a registry."""
+    with Stack(tmp_path_factory.mktemp("large"), brokers=3) as made:
+        yield made
+        discard(made.postgres)
+
+
+@dataclass
+class House:
+    """A company whose shop comes by Debezium, the others by a worker, and an engine that reads topics only."""
+
+    company: Sales
+    stack: Stack
+    processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
+    running: ExitStack = field(default_factory=ExitStack)
+
+    def start(self, name: str, *arguments: str) -> None:
+        env = self.company.env
+        self.processes[name] = self.running.enter_context(running(self.company.project, *arguments, **env))
+
+    def kill(self, name: str, *again: str) -> None:
+        """A process of ours, which is started again."""
+        os.killpg(self.processes[name].pid, signal.SIGKILL)
+        self.processes[name].wait(30)
+        self.start(name, *again)
+
+
+@contextmanager
+def house(folder: Path, stack: Stack) -> Iterator[House]:
+    results = stack.postgres.dsn("results")
+    with sales(folder, stack, "avro", ("branches", "partner"), results) as company, company.debezium():
+        made = House(company, stack)
+        with made.running:
+            made.start("worker", "ingest")
+            made.start("engine", "run")
+            company.generator.start()
+            yield made
+
+
+def kill_broker(made: House) -> None:
+    node = made.stack.kafka.nodes[1]
+    node.kill()
+    made.company.sell(2)
+    node.start()
+
+
+def kill_connect(made: House) -> None:
+    made.stack.connect.process.kill()
+    made.company.sell(1)
+    made.stack.connect.process.start()
+
+
+def kill_registry(made: House) -> None:
+    """Whoever begins meanwhile needs schemas: the engine is killed beside it."""
+    made.stack.registry.process.kill()
+    made.kill("engine", "run")
+    made.company.sell(1)
+    made.stack.registry.process.start()
+
+
+def kill_worker(made: House) -> None:
+    made.kill("worker", "ingest")
+
+
+def kill_engine(made: House) -> None:
+    made.kill("engine", "run")
+
+
+def kill_results(made: House) -> None:
+    """The registry has its schemas there, too."""
+    pid = made.stack.postgres.pid()
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    made.company.sell(1)
+    made.stack.postgres.start()
+
+
+FAULTS: dict[str, Callable[[House], None]] = {
+    "a broker of three": kill_broker,
+    "Connect": kill_connect,
+    "the registry": kill_registry,
+    "a worker of `topline ingest`": kill_worker,
+    "the live engine": kill_engine,
+    "PostgreSQL with the results": kill_results,
+}
+
+
+def test_whatever_is_killed_the_rankings_come_to_be_the_ledger_s(tmp_path: Path, large: Stack) -> None:
+    seconds: dict[str, float] = {}
+    with house(tmp_path / "sales", large) as made:
+        company = made.company
+        until(lambda: len(times(company)) == 3, timeout=WITHIN, every=0.2, what="sales of all sources are shown")
+        for name, kill in FAULTS.items():
+            company.sell(2)
+            began = time.time()
+            kill(made)
+            again = datetime.now(UTC)
+            until(lambda again=again: flows(company, again), timeout=WITHIN, every=0.2, what=f"sales flow after {name}")  # type: ignore[misc]
+            seconds[name] = time.time() - began
+        company.generator.stop()
+        company.await_truth(WITHIN)
+        audited = company.project.json("audit", env=company.env)
+        assert [one for one in audited if not one["equal"]] == []
+        assert twice(large, f"{company.prefix}.branches.files.sales") == []
+    print("\n".join(f"{name}: {taken:.1f} s" for name, taken in seconds.items()))
+
+
+def times(company: Sales) -> dict[str, datetime]:
+    """Source -> when the newest change that is shown was committed there."""
+    try:
+        with psycopg.connect(company.results, connect_timeout=2) as connection:
+            return dict(
+                connection.execute("SELECT source, time FROM topline._topline_sources WHERE time IS NOT NULL").fetchall()
+            )
+    except (psycopg.OperationalError, psycopg.errors.UndefinedTable):
+        return {}
+
+
+def flows(company: Sales, since: datetime) -> bool:
+    """What every source sold since then is shown."""
+    found = times(company)
+    return len(found) == 3 and min(found.values()) > since
+
+
+def twice(stack: Stack, topic: str) -> list[str]:
+    """Records that stand in a topic twice, byte for byte: a change has a place of its own at its source."""
+    seen: set[bytes] = set()
+    again = []
+    for message in records(stack.kafka.bootstrap, topic):
+        value = message.value()
+        if value is not None and value in seen:
+            again.append(f"{topic}[{message.partition()}] at {message.offset()}")
+        seen.add(value or b"")
+    return again
