@@ -132,8 +132,14 @@ def _top_n(node: TopN, names: dict[Node, str]) -> str:
     columns = [quoted(column.name) for column in node.input.columns]
     rank = quoted(node.columns[-1].name)
     by = f"PARTITION BY {', '.join(map(quoted, node.partition_by))} ORDER BY {', '.join(map(_order, node.order_by))}"
-    inner = f"SELECT {', '.join(columns)}, ROW_NUMBER() OVER ({by}) AS {rank}\nFROM {names[node.input]}"
-    return f"SELECT {_listed([*columns, rank], node.columns)}\nFROM (\n{inner}\n)\nWHERE {rank} <= {node.limit}"
+    # Where a step is shared, Flink forgets that its totals also shrink and its rows go, and ranks as if they only grew.
+    ordering = {order.column for order in node.order_by}
+    given = [once(quoted(c.name)) if c.name in ordering else quoted(c.name) for c in node.input.columns]
+    source = f"(\nSELECT {_listed(given, node.input.columns)}\nFROM {names[node.input]}\n)"
+    inner = f"SELECT {', '.join(columns)}, ROW_NUMBER() OVER ({by}) AS {rank}\nFROM {source}"
+    # Rows are retracted by their place. Left with another key, Flink would take a row's old place out for the row itself.
+    kept = [quoted(c.name) if c.name in node.partition_by else once(quoted(c.name)) for c in node.input.columns]
+    return f"SELECT {_listed([*kept, rank], node.columns)}\nFROM (\n{inner}\n)\nWHERE {rank} <= {node.limit}"
 
 
 def _order(order: Order) -> str:
