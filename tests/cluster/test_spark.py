@@ -188,8 +188,21 @@ def test_what_toast_left_out_comes_from_an_earlier_record_or_is_reported(world: 
     world.engine.drain("--select", "top_salesmen")
     names = {row[1]: row[2] for row in world.found()["top_salesmen"] if row[0] == "2024-05-01"}
     assert names == {"known": "Ann", "gone": "", "new": ""}
+    _overflow(world)
     lost = [(one["key"], one["columns"]) for one in world.engine.report["unknown"]]
     assert sorted(lost, key=str) == [({"salesman_id": "gone"}, ["salesman_name"]), ({"salesman_id": "new"}, ["salesman_name"])]
+
+
+def _overflow(world: World) -> None:
+    """A sum that no DECIMAL(18,4) holds ends the run, and nothing of it is written."""
+    before = world.found()
+    line = {"quantity": 1, "unit_price": "99999999999999.9999", "order_id": "known"}
+    topic, schema = world.feed.topic("shop.order_items"), TABLES["shop.order_items"].schema
+    world.feed.events.put(topic, schema, [{**line, "item_no": number} for number in (1, 2)])
+    world.feed.events.flush()
+    shown = world.project.call("run", "--engine", "spark", "--select", "top_salesmen", expect=1)
+    assert "Spark cannot compute model top_salesmen: [NUMERIC_VALUE_OUT_OF_RANGE" in shown
+    assert world.found() == before
 
 
 @pytest.mark.parametrize("wire", ["json"], indirect=True)

@@ -10,6 +10,7 @@ from topline.cluster.spark.settings import SparkSettings
 from topline.errors import ConfigError, ToplineError, TransientError, WorkError
 
 try:
+    from py4j.protocol import Py4JJavaError
     from pyspark.errors import PySparkException
     from pyspark.sql import Column, DataFrame, SparkSession
     from pyspark.sql import functions as F  # noqa: N812 - as everybody calls it
@@ -91,12 +92,11 @@ def translated(doing: str) -> Iterator[None]:
     """Errors of Spark in our words: what one of our own functions raised on an executor as itself, else WorkError."""
     try:
         yield
-    except PySparkException as error:
-        raise _failure(error, doing) from error
+    except (PySparkException, Py4JJavaError) as error:
+        raise _failure(str(error), doing) from error
 
 
-def _failure(error: PySparkException, doing: str) -> ToplineError:
-    text = str(error)
+def _failure(text: str, doing: str) -> ToplineError:
     if _NO_JAVA in text:
         return ConfigError("Spark needs Java 17 or 21, and its start failed: install one, or name it in JAVA_HOME")
     ours = [line for line in text.splitlines() if line.startswith("topline.errors.")]
@@ -107,7 +107,8 @@ def _failure(error: PySparkException, doing: str) -> ToplineError:
 
 
 def _first(text: str) -> str:
-    """What Spark says first: its messages go on with plans and traces of the stack."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    """The cause, else what Spark says first: its messages go on with plans and traces of the stack."""
+    lines = [line.strip().removeprefix(": ") for line in text.splitlines() if line.strip()]
     caused = [line.partition("Exception: ")[2] for line in lines if line.startswith("Caused by: ") and "Exception: " in line]
-    return (caused or lines or ["it does not say why"])[-1 if caused else 0][:500]
+    said = [line for line in lines if not line.startswith(("An error occurred while calling", "at "))]
+    return (caused[-1:] or said[:1] or ["it does not say why"])[0][:500]
