@@ -19,6 +19,7 @@ import yaml
 from confluent_kafka import Producer
 
 import topline.cli.main
+from tests.cluster.engines.company import SPARK
 from tests.cluster.engines.engine import Spark, published
 from tests.cluster.engines.feeding import Feed
 from tests.cluster.events import Events
@@ -92,9 +93,7 @@ def _configure(project: TestProject, brokers: str, registry: str, feed: Feed) ->
     written: dict[str, Any] = yaml.safe_load(path.read_text())
     wire: dict[str, Any] = {"format": "avro", "registry": {"url": registry}} if registry else {"format": "json"}
     written["kafka"] = {"brokers": brokers, **wire}
-    quick = {"spark.sql.adaptive.enabled": False, "spark.sql.codegen.factoryMode": "NO_CODEGEN"}  # little data, much SQL
-    here = {"master": "local[2]", "jars": str(JARS / "spark"), "driver_memory": "1g", "shuffle_partitions": 2}
-    written["spark"] = {**here, "conf": quick}
+    written["spark"] = SPARK
     written["sources"] = {s: {"kind": "kafka", "tables": feed.topics(s)} for s in ("shop", "branches", "partner")}
     path.write_text(yaml.safe_dump(written))
 

@@ -12,13 +12,22 @@ import yaml
 from psycopg import sql
 
 from tests.cluster.events import Events
-from tests.cluster.stack import Stack
+from tests.cluster.stack import JARS, Stack
 from tests.exact.engines import Rows, plain
 from tests.project import TestProject
 from topline.models.plan import ProjectPlan
 from topline.schema import TableSchema
 
 Wire = Literal["json", "avro"]
+FLINK: dict[str, Any] = {"checkpoint_interval": 2, "mini_batch": {"latency": 0.2}}
+SPARK: dict[str, Any] = {
+    "master": "local[2]",
+    "jars": str(JARS / "spark"),
+    "driver_memory": "1g",
+    "shuffle_partitions": 2,
+    # Little data, much SQL.
+    "conf": {"spark.sql.adaptive.enabled": False, "spark.sql.codegen.factoryMode": "NO_CODEGEN"},
+}
 _numbers = itertools.count(1)
 
 
@@ -80,8 +89,8 @@ def _settings(stack: Stack, plan: ProjectPlan, topics: Mapping[str, str], wire: 
         "flink": {
             "gateway": {"url": stack.flink.gateway_url},
             "cluster": {"url": stack.flink.rest},
-            "checkpoint_interval": 2,
-            "mini_batch": {"latency": 0.2},
+            **FLINK,
         },
+        "spark": SPARK,
         "sources": sources,
     }

@@ -24,3 +24,29 @@ class FlinkEngine:
 
     def stop(self, company: Company) -> None:
         company.project.json("flink", "stop", env=company.env)
+
+
+class LiveEngine:
+    """Starts anew each time, from where its log stands."""
+
+    def start(self, company: Company) -> None:
+        pass
+
+    def settle(self, company: Company) -> None:
+        company.project.run("run", "--until-idle", env=company.env)
+
+    def stop(self, company: Company) -> None:
+        pass
+
+
+class SparkEngine:
+    """A batch each time."""
+
+    def start(self, company: Company) -> None:
+        pass
+
+    def settle(self, company: Company) -> None:
+        company.project.json("run", "--engine", "spark", env=company.env)
+
+    def stop(self, company: Company) -> None:
+        pass
