@@ -1,5 +1,5 @@
-"""One suite, all engines: after a history of every kind of change, brought through topics, each engine has what the plain SQL of
-the models gives, row for row, and so what the others have."""
+"""One suite, all engines: after a history of every kind of change, brought through topics, each engine has what the plain SQL
+of the models gives, row for row, and so what the others have."""
 
 from collections.abc import Mapping
 from pathlib import Path

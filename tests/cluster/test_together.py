@@ -29,7 +29,7 @@ def add_engines(project: TestProject, stack: Stack) -> None:
 
 
 def test_flink_and_spark_rank_what_debezium_and_workers_bring(tmp_path: Path, stack: Stack) -> None:
-    """The shop by Debezium, branches and partner by a worker; the rankings by Flink and by Spark, each in a database of its own."""
+    """The shop by Debezium, branches and partner by a worker; rankings by Flink and by Spark, each in its own database."""
     flink, spark = ({"TOPLINE_RESULTS__DSN": stack.postgres.dsn(name)} for name in ("by_flink", "by_spark"))
     with sales(tmp_path / "sales", stack, "json", ("branches", "partner")) as company:
         add_engines(company.project, stack)
