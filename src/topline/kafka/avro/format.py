@@ -143,11 +143,14 @@ def _numbers(found: Decoded, path: Path, count: int) -> npt.NDArray[np.int64]:
 
 def _by_schema(records: Sequence[bytes | None], places: npt.NDArray[np.int64]) -> list[tuple[int, npt.NDArray[np.int64]]]:
     """Those at `places` by the id of their schema, -1 where they have none."""
-    ids = np.fromiter((_schema_id(records[place]) for place in places), np.int64, len(places))
+    heads = [(records[place] or b"")[:HEADER] for place in places.tolist()]
+    numbers = {head: _schema_id(head) for head in set(heads)}
+    if len(numbers) < 2:
+        return [(number, places) for number in numbers.values()]
+    ids = np.fromiter(map(numbers.__getitem__, heads), np.int64, len(heads))
     return [(int(number), places[ids == number]) for number in np.unique(ids)]
 
 
-def _schema_id(record: bytes | None) -> int:
-    if record is None or len(record) < HEADER or record[0]:
-        return int(_NO_SCHEMA)
-    return int.from_bytes(record[1:HEADER], "big")
+def _schema_id(head: bytes) -> int:
+    """By the first bytes of a record."""
+    return int.from_bytes(head[1:], "big") if len(head) == HEADER and not head[0] else int(_NO_SCHEMA)

@@ -228,15 +228,20 @@ class KafkaSource:
         """The records of each table; ends of partitions are noted."""
         found: dict[str, list[Message]] = {}
         for message in messages:
-            error = message.error()
-            if error is None:
-                found.setdefault(self._tables[str(message.topic())], []).append(message)
-            elif error.code() == KafkaError._PARTITION_EOF:
-                self._readings[self._tables[str(message.topic())]].unread.pop(int(message.partition() or 0), None)
+            if (error := message.error()) is not None:
+                self._ended(message, error)
+            elif (topic := message.topic()) in found:
+                found[topic].append(message)
             else:
-                raise failure(error, f"read {message.topic() or ', '.join(self._tables)}")
+                found[str(topic)] = [message]
         self._records += sum(map(len, found.values()))
-        return found
+        return {self._tables[topic]: records for topic, records in found.items()}
+
+    def _ended(self, message: Message, error: KafkaError) -> None:
+        """A partition is at its end; else TransientError or SourceNotReady."""
+        if error.code() != KafkaError._PARTITION_EOF:
+            raise failure(error, f"read {message.topic() or ', '.join(self._tables)}")
+        self._readings[self._tables[str(message.topic())]].unread.pop(int(message.partition() or 0), None)
 
     def _letter(self, reading: Reading, letter: DeadLetter) -> DeadLetter:
         _, _, partition = letter.partition.rpartition("/")
