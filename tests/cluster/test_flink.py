@@ -18,7 +18,7 @@ from tests.exact.models import PAIRS, Composer, Project
 from tests.exact.shipped import SALES, sales_plan, specs
 from tests.exact.tables import shop
 
-pytestmark = pytest.mark.cluster
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
 SEED = 20_240_301
 POISON = {

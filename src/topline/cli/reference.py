@@ -10,8 +10,10 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
+from topline.cluster.flink.settings import FlinkSettings
 from topline.cluster.spark.settings import SparkSettings
 from topline.config import Config
+from topline.kafka.settings import KafkaSettings
 from topline.sources.registry import KINDS, settings_of
 
 HEAD = """# Configuration
@@ -29,13 +31,20 @@ encoded: `postgresql://topline:${env:PASSWORD}@db.example.org/rankings`. A whole
 password: `TOPLINE_RESULTS__DSN`, or `dsn: ${env:SHOP_DSN}`.
 """
 
+SECTIONS: dict[str, tuple[type[BaseModel], str]] = {
+    "kafka": (KafkaSettings, "kafka.md"),
+    "flink": (FlinkSettings, "flink.md"),
+    "spark": (SparkSettings, "spark.md"),
+}
+"""Parts of the frame that packages of their own declare, and their pages."""
 _MODULES = re.compile(r"\b(?:[a-z_]+\.)+(?=[A-Z])")
 
 
 def reference() -> str:
     """The whole page, Markdown."""
     parts = [HEAD, "## The frame\n", _rows(Config, "")]
-    parts += ["## `spark`\n", "What is below it; see [Spark](spark.md).\n", _rows(SparkSettings, "spark.")]
+    for name, (settings, page) in SECTIONS.items():
+        parts += [f"## `{name}`\n", f"Below `{name}`; see [{name}]({page}).\n", _rows(settings, "")]
     for kind in sorted(KINDS):
         parts += [
             f"## `kind: {kind}`\n",

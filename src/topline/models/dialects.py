@@ -7,12 +7,15 @@ from sqlglot import exp
 
 Dialect = Literal["duckdb", "postgres", "spark", "databricks", "snowflake"]
 DIALECTS: tuple[Dialect, ...] = get_args(Dialect)
-TITLES: dict[Dialect, str] = {
+Engine = Dialect | Literal["flink"]
+"""Those, and Flink, for which SQL is written from the plan (`topline.models.flink`), not rendered."""
+TITLES: dict[Engine, str] = {
     "duckdb": "DuckDB",
     "postgres": "PostgreSQL",
     "spark": "Spark",
     "databricks": "Databricks",
     "snowflake": "Snowflake",
+    "flink": "Flink",
 }
 OWN: tuple[Dialect, ...] = ("duckdb", "postgres")
 """Where Topline runs models itself: as the live engine, from scratch, and in the tests of both."""

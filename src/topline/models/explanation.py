@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 
-from topline.errors import UsageError
-from topline.models.dialects import TITLES, Dialect
+from topline.errors import ModelError, UsageError
+from topline.models.dialects import TITLES, Engine
+from topline.models.flink import query_of
 from topline.models.graph import inputs_of, plain
 from topline.models.plan import (
     Aggregate,
@@ -49,7 +50,7 @@ class Explanation:
     columns: tuple[tuple[str, str, str], ...]  # name, type, description
     steps: tuple[Step, ...]
     lineage: tuple[Lineage, ...]
-    sql: dict[Dialect, str]
+    sql: dict[Engine, str]
     live_only: str
 
 
@@ -62,12 +63,18 @@ def explain(plan: ProjectPlan, model: str) -> Explanation:
     columns = tuple((c.name, c.type.value, notes.get(c.name, "")) for c in chosen.schema.columns)
     return Explanation(
         chosen.name, chosen.path, chosen.description, chosen.published, chosen.schema.key, columns,
-        tuple(_steps(plan, chosen)), chosen.lineage, _sql(chosen), chosen.live_only,
+        tuple(_steps(plan, chosen)), chosen.lineage, _sql(plan, chosen), chosen.live_only,
     )  # fmt: skip
 
 
-def _sql(model: ModelPlan) -> dict[Dialect, str]:
-    return {"duckdb": model.sql_duckdb.strip(), "postgres": model.sql_postgres.strip(), **model.sql_elsewhere}
+def _sql(plan: ProjectPlan, model: ModelPlan) -> dict[Engine, str]:
+    own: dict[Engine, str] = {"duckdb": model.sql_duckdb.strip(), "postgres": model.sql_postgres.strip()}
+    try:
+        on_flink = query_of(plan, model.name)
+    except ModelError as error:
+        on_flink = f"-- {error}"
+    own.update(model.sql_elsewhere.items())
+    return {**own, "flink": on_flink}
 
 
 def render_explanation(explanation: Explanation) -> str:

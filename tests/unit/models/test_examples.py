@@ -100,6 +100,7 @@ def test_an_explanation_can_be_shown_and_written_as_json() -> None:
         "SQL for DuckDB and PostgreSQL",
         "SQL for Spark and Databricks",
         "SQL for Snowflake",
+        "SQL for Flink",
     ]
     assert json.loads(json.dumps(asdict(explanation)))["model"] == "top_salesmen"
 

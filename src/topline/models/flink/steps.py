@@ -39,6 +39,22 @@ def views(plan: ProjectPlan) -> list[tuple[str, str]]:
     return made + [(name, f"SELECT * FROM {relations[m.root]}") for name, m in plan.models.items() if name not in known]
 
 
+def query_of(plan: ProjectPlan, model: str) -> str:
+    """One model's query, over tables and other models; steps that others read too stand before it. ModelError as `views`."""
+    models = {other.root for name, other in plan.models.items() if name != model and other.root is not plan.models[model].root}
+    behind: list[Node] = []
+    waiting = [plan.models[model].root]
+    while waiting:
+        node = waiting.pop()
+        behind.append(node)
+        waiting += [child for child in inputs_of(node) if child not in models and not isinstance(child, Scan)]
+    named = names_of(plan)
+    needed = {named[node] for node in behind if node in named} - {model}
+    made = dict(views(plan))
+    steps = ",\n".join(f"{quoted(name)} AS (\n{query}\n)" for name, query in made.items() if name in needed)
+    return f"WITH {steps}\n{made[model]}" if steps else made[model]
+
+
 def names_of(plan: ProjectPlan) -> dict[Node, str]:
     """Of tables, models, and steps that are read more than once."""
     models = {model.root: name for name, model in reversed(plan.models.items()) if not isinstance(model.root, Scan)}
