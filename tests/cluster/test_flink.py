@@ -17,6 +17,7 @@ from tests.exact.engines import Rows, difference
 from tests.exact.models import PAIRS, Composer, Project
 from tests.exact.shipped import SALES, sales_plan, specs
 from tests.exact.tables import shop
+from tests.polling import until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parents[2]
@@ -67,18 +68,16 @@ def test_poison_goes_to_the_dead_letters_and_stops_nothing(sales: Company, histo
     topic = sales.topics["shop.orders"]
     for key, value in POISON.values():
         sales.events.raw(topic, key, value)
-    sales.events.raw(topic, None, b'{"op": "c", "after": {"order_id": "p"}}')
     others = [other for table, other in sales.topics.items() if table != "shop.orders"]
     for other in others:
         sales.events.raw(other, b"key", b"no change event")
     write(sales.events, history[1], sales.topics)
     FlinkEngine().settle(sales)
     assert differences(sales, history[1]) == {}
+    until(lambda: len(_letters(stack, f"{topic}.dlq")) == len(POISON), timeout=60, what="the dead letters are there")
     letters = _letters(stack, f"{topic}.dlq")
-    assert sorted(map(repr, letters)) == sorted(
-        map(repr, {*POISON.values(), (None, b'{"op": "c", "after": {"order_id": "p"}}')})
-    )
-    assert {len(_letters(stack, f"{other}.dlq")) for other in others} == {1}
+    assert set(letters) == set(POISON.values())  # a compacted topic takes no record without a key
+    until(lambda: {len(_letters(stack, f"{other}.dlq")) for other in others} == {1}, timeout=60)
     reasons = {headers["__connect.errors.exception.message"] for headers in letters.values()}
     assert "ordered_at: not a TIMESTAMPTZ: soon" in reasons
     assert {headers["__connect.errors.connector.name"] for headers in letters.values()} == {_name(sales)}

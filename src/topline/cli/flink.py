@@ -69,6 +69,8 @@ def _work(folder: Path) -> Iterator[Work]:
     """ConfigError where the project is not one for Flink."""
     project = open_project(folder)
     settings, cluster = flink_settings(project), kafka_settings(project)
+    if cluster.format != "json":
+        raise ConfigError(f"kafka.format is {cluster.format}: the Flink job reads change events in JSON; write `format: json`")
     plan = load_plan(project)
     with databases(project) as real:
         sources = build(project, plan.tables, real.embedded)

@@ -23,11 +23,9 @@ _LONG = 240  # characters of a value that a reason shows
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """`connector`: Kafka's options, secrets among them. `decoder`: a function of the cluster that makes JSON text of a record's
-    bytes, NULL where it cannot; '' where the records are JSON. `job`: its name."""
+    """`connector`: Kafka's options, secrets among them. `job`: its name."""
 
     connector: Mapping[str, str]
-    decoder: str
     job: str
 
     def statements(self, topic: Topic) -> list[str]:
@@ -58,21 +56,21 @@ class Reader:
         """The records with their columns, as text and typed, and with the reason for which one says nothing; NULL where it
         does. Each step is computed once, however often it is used by the next."""
         query = f"SELECT * FROM {quoted(f'{topic.schema.name} records')}"
-        for step in (self._decoded(), _fields(topic.schema), _typed(topic), _reason(topic.schema)):
+        for step in (_decoded(), _fields(topic.schema), _typed(topic), _reason(topic.schema)):
             more = ", ".join(f"{once(value)} AS {quoted(name)}" for name, value in step.items())
             query = f"SELECT *, {more}\nFROM (\n{query}\n)"
         return query
 
-    def _decoded(self) -> dict[str, str]:
-        """Key and value as JSON text; NULL: there is none, or it is not of the format."""
-        return {"key_text": self._text("`key`"), "text": self._text("`value`")}
 
-    def _text(self, part: str) -> str:
-        if self.decoder:
-            return f"{self.decoder}({part})"
-        decoded = f"DECODE({part}, 'UTF-8')"
-        bare = f"CASE WHEN {decoded} LIKE '{{\"schema\":%' THEN JSON_QUERY({decoded}, '$.payload') ELSE {decoded} END"
-        return f"CASE WHEN ENCODE({decoded}, 'UTF-8') = {part} THEN {bare} END"  # else it was no UTF-8
+def _decoded() -> dict[str, str]:
+    """Key and value as JSON text; NULL: there is none, or it is no UTF-8."""
+    return {"key_text": _text("`key`"), "text": _text("`value`")}
+
+
+def _text(part: str) -> str:
+    decoded = f"DECODE({part}, 'UTF-8')"
+    bare = f"CASE WHEN {decoded} LIKE '{{\"schema\":%' THEN JSON_QUERY({decoded}, '$.payload') ELSE {decoded} END"
+    return f"CASE WHEN ENCODE({decoded}, 'UTF-8') = {part} THEN {bare} END"
 
 
 _READ = {

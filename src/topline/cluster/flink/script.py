@@ -50,26 +50,20 @@ class Ends:
         return Ends(_hidden(self.kafka), _hidden(self.jdbc), self.schema, self.job)
 
 
-def make(plan: ProjectPlan, topics: list[Topic], settings: FlinkSettings, ends: Ends, decoder: str) -> Script:
-    """`decoder`: see Reader. ModelError for a model that has no exact equal in Flink SQL."""
-    reader = Reader(ends.kafka, decoder, ends.job)
+def make(plan: ProjectPlan, topics: list[Topic], settings: FlinkSettings, ends: Ends) -> Script:
+    """ModelError for a model that has no exact equal in Flink SQL."""
+    reader = Reader(ends.kafka, ends.job)
     published = [model for model in plan.models.values() if model.published]
     tables = [
         *(f"ADD JAR {text(jar)}" for jar in settings.jars),
-        *_decoders(decoder),
         *(statement for topic in topics for statement in reader.statements(topic)),
         *(f"CREATE TEMPORARY VIEW {quoted(name)} AS\n{query}" for name, query in views(plan)),
         *(_sink(model, ends) for model in published),
     ]
     inserts = [*(_insert(model) for model in published), *(reader.letters(topic) for topic in topics)]
     job = "EXECUTE STATEMENT SET\nBEGIN\n" + "".join(f"{insert};\n" for insert in inserts) + "END"
-    meaning = _sha256(plan.fingerprint, decoder, [(topic.schema, topic.name, topic.zone) for topic in topics])
+    meaning = _sha256(plan.fingerprint, [(topic.schema, topic.name, topic.zone) for topic in topics])
     return Script(dict(_settings(settings, ends.job)), tuple(tables), job, meaning)
-
-
-def _decoders(decoder: str) -> Iterator[str]:
-    if decoder:
-        yield f"CREATE TEMPORARY FUNCTION {decoder} AS 'topline.flink.Decoder' LANGUAGE JAVA"
 
 
 def _settings(settings: FlinkSettings, job: str) -> Iterator[tuple[str, str]]:

@@ -36,8 +36,7 @@ class FlinkSettings(Settings):
     restarts: int = Field(10, ge=0, description="Restarts within ten minutes after which the job has failed.")
     jars: list[str] = Field(
         default_factory=list,
-        description="Jars that the gateway adds to the job, as it finds them. `format: avro` needs topline-flink.jar, from "
-        "here or from the cluster's class path.",
+        description="Jars that the gateway adds to the job, as it finds them, beside the cluster's class path.",
     )
     options: dict[str, str] = Field(default_factory=dict, description="Other options of Flink, by its names; they win.")
     timeout: float = Field(300, gt=0, le=3600, description="Seconds for which gateway and cluster may say nothing.")

@@ -15,7 +15,6 @@ from topline.models.plan import ModelPlan, ProjectPlan
 from topline.results.guest import Guest
 
 ENGINE = "flink"
-DECODER = "topline_decoded"
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,7 @@ class Work:
         """`group`: under which the job's progress is noted at the brokers."""
         dsn, schema = self.results
         ends = Ends(kafka_options(self.kafka, self.root, group), jdbc_options(dsn), schema, self.name)
-        decoder = DECODER if self.kafka.format == "avro" else ""
-        return make(self.plan, self.topics, self.settings, ends if secrets else ends.without_secrets(), decoder)
+        return make(self.plan, self.topics, self.settings, ends if secrets else ends.without_secrets())
 
     def session(self, properties: Mapping[str, str]) -> Session:
         return Session(self.settings.gateway, self.root, self.settings.timeout, properties)
