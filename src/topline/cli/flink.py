@@ -25,9 +25,13 @@ _WAYS = {
 }
 
 
-def show_script(folder: Path) -> None:
+def show_script(folder: Path, *, as_json: bool) -> None:
     with _work(folder) as work:
-        out.print(work.script("GROUP", secrets=False).shown(), markup=False, highlight=False, soft_wrap=True, end="")
+        script = work.script("GROUP", secrets=False)
+    if as_json:
+        print_json({"settings": dict(script.settings), "tables": list(script.tables), "job": script.job})
+    else:
+        out.print(script.shown(), markup=False, highlight=False, soft_wrap=True, end="")
 
 
 def deploy_job(folder: Path, *, take_over: bool, patience: float | None, as_json: bool) -> None:

@@ -12,14 +12,14 @@ TakeOver = Annotated[bool, typer.Option("--take-over", help="Replace result tabl
 
 
 @app.command()
-def sql(project: ProjectDir = HERE) -> None:
+def sql(project: ProjectDir = HERE, as_json: AsJson = False) -> None:
     """Print the whole job as Flink SQL. Secrets are left out.
 
     Example: `topline flink sql > job.sql`
     """
     from topline.cli.flink import show_script
 
-    show_script(project)
+    show_script(project, as_json=as_json)
 
 
 @app.command()
