@@ -159,7 +159,7 @@ def _poison(world: World) -> list[tuple[str, bytes]]:
     for value in values:
         events.raw(topic, key, value)
     events.raw(topic, b"no key", None)  # a tombstone of nobody knows what
-    events.raw(feed.topic("shop.orders"), None, b"\0" * (5 << 20))
+    events.raw(feed.topic("shop.orders"), b"large", b"\0" * (5 << 20))
     events.flush()
     cut = b"\0" * (64 << 10)
     return [*((topic, value) for value in values), (topic, b"no key"), (feed.topic("shop.orders"), cut)]
