@@ -52,26 +52,19 @@ def views(
 
 
 def spark_sql(model: ModelPlan, tables: Iterable[str]) -> str:
-    """The model's SQL, in which tables are views of one name: Spark has no temporary view in a schema. All else stays as it
-    is written. ConfigError where it cannot be read."""
-    text = model.sql_elsewhere["spark"]
+    """The model's SQL as Spark reads it: what a model may write beside macros is that of DuckDB and PostgreSQL (`text`,
+    `timestamptz '..'`, QUALIFY), which sqlglot says in Spark's words. Tables are views of one name: Spark has no temporary view
+    in a schema. ConfigError where it cannot be read."""
     known = {name.lower(): name for name in tables}
     try:
-        tree = sqlglot.parse_one(text, read="spark")
+        tree = sqlglot.parse_one(model.sql_elsewhere["spark"], read="spark")
     except ParseError as error:
         raise ConfigError(f"{model.path}: its SQL for Spark is none: {error}") from None
-    for table in sorted(tree.find_all(exp.Table), key=_start, reverse=True):
+    for table in tree.find_all(exp.Table):
         full = known.get(f"{table.db}.{table.name}".lower())
         if full is not None:
-            alias = "" if table.alias else f" AS {_quoted(table.name)}"
-            text = f"{text[: _start(table)]}{_quoted(full)}{alias}{text[table.this.meta['end'] + 1 :]}"
-    return text
-
-
-def _start(table: exp.Table) -> int:
-    """Where its name begins in the text."""
-    first = table.args.get("db") or table.this
-    return int(first.meta.get("start", 0))
+            table.replace(exp.alias_(exp.table_(full, quoted=True), table.alias or table.name, table=True))
+    return tree.sql("spark", comments=False)
 
 
 def _typed(rows: DataFrame, model: ModelPlan) -> DataFrame:
