@@ -97,11 +97,12 @@ class Publication:
         self._opening = _Opening(work, note)
         self._back_off(error)
 
-    def stand_by(self, note: Callable[[Opened], None]) -> None:
-        """Nothing is published until no other engine writes the schema; then this one does, everything anew."""
+    def stand_by(self, models: Mapping[str, ModelPlan], note: Callable[[Opened], None]) -> None:
+        """Nothing is published until no other engine writes the schema; then this one does, everything anew. `models`: the
+        plan's."""
         for model in self._models:
             self.note_whole(model)
-        self._opening = _Opening(lambda: self._publisher.open_when_free(self._models), note)
+        self._opening = _Opening(lambda: self._publisher.open_when_free(models), note)
         self.stands_by = True
 
     @property

@@ -221,7 +221,7 @@ def _require_shared(sources: Sequence[Source]) -> None:
 def _stand_by(results: Results) -> None:
     """Whatever is published later is published whole, also after a restart: no key need be remembered until then."""
     Marks(results.log).add_stale(name for name, model in results.plan.models.items() if model.published)
-    results.publication.stand_by(results.note_unpublished)
+    results.publication.stand_by(results.plan.models, results.note_unpublished)
 
 
 def _open_results(results: Results, *, patient: bool) -> None:
