@@ -297,8 +297,9 @@ def test_the_table_holds_every_function() -> None:
 
 
 def test_expressions_have_the_values_that_duckdb_gives_them(session: Session) -> None:
-    found = {name: [values[i] for values in _flink(session)] for i, name in enumerate(_all())}
-    expected = {name: [values[i] for values in _duckdb()] for i, name in enumerate(_all())}
+    flink, duck = _flink(session), _duckdb()
+    found = {name: [values[i] for values in flink] for i, name in enumerate(_all())}
+    expected = {name: [values[i] for values in duck] for i, name in enumerate(_all())}
     wrong = {
         name: [(row[0], a, b) for row, a, b in zip(ROWS, found[name], expected[name], strict=True) if a != b] for name in found
     }
