@@ -174,6 +174,10 @@ def _apicurio(url: str) -> dict[str, str]:
         "apicurio.registry.as-confluent": "true",
         "apicurio.registry.use-id": "contentId",
         "apicurio.registry.headers.enabled": "false",
+        # What it once had of a registry that is down is still true: without these a task would end 30 seconds later.
+        "apicurio.registry.fault-tolerant-refresh": "true",
+        "apicurio.registry.retry-count": "10",
+        "apicurio.registry.retry-backoff-ms": "2000",
         "apicurio.registry.artifact-resolver-strategy": "io.apicurio.registry.serde.strategy.TopicIdStrategy",
         "schemas.enable": "true",
     }
