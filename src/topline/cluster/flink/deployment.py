@@ -8,12 +8,13 @@ into tables beside those that are shown.
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from topline.cluster.flink.gateway import Session
 from topline.cluster.flink.jobs import Checkpoint, Job, Jobs
-from topline.cluster.flink.progress import Lag, Progress
+from topline.cluster.flink.progress import Lag
 from topline.cluster.flink.script import Script
 from topline.cluster.flink.work import Work
 from topline.errors import TransientError, WorkError
@@ -25,7 +26,8 @@ _LOOK = 0.5  # seconds between two looks at a job that catches up
 @dataclass(frozen=True, slots=True)
 class Noted:
     """What is kept of a deployment beside the result tables. `group`: under which its progress is noted at the brokers;
-    `filling`: its tables are not shown yet; `path`: the newest savepoint or checkpoint."""
+    `filling`: its tables are not shown yet; `path`: the newest savepoint or checkpoint; `ends`: where the topics ended when it
+    began to fill them: sales that go on do not keep them from being shown."""
 
     digest: str = ""
     meaning: str = ""
@@ -33,6 +35,7 @@ class Noted:
     group: str = ""
     filling: bool = False
     path: str = ""
+    ends: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def load(cls, found: Mapping[str, Any]) -> "Noted":
@@ -41,7 +44,7 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`drained`: all that the topics hold is in the tables; `shown`: the tables are in place. `why`: of a job that fails."""
+    """`drained`: all that the topics hold, or held when the tables were begun, is in them; `shown`: the tables are in place. `why`: of a job that fails."""
 
     job: Job | None
     checkpoint: Checkpoint | None
@@ -54,6 +57,7 @@ class Status:
 class Deployment:
     def __init__(self, work: Work, jobs: Jobs) -> None:
         self._work, self._jobs = work, jobs
+        self._ends: Mapping[str, int] = {}  # up to where `wait` waits
 
     def deploy(self, *, take_over: bool) -> Way:
         """WorkError with Flink's reason where the job does not start."""
@@ -75,7 +79,7 @@ class Deployment:
             why = self._jobs.failure(gone.id) if gone is not None and gone.state == "FAILED" else ""
             return Status(gone, None, shown=bool(noted.job) and not noted.filling, why=why)
         checkpoint = self._jobs.checkpoint(job.id)
-        lags = self._lags(noted.group)
+        lags = self._lags(noted)
         drained = checkpoint is not None and not any(lag.unread for lag in lags) and self._settled(job, noted)
         if drained and noted.filling:
             self._work.guest.swap(self._work.models, _fields(noted, filling=False), take_over=take_over)
@@ -86,8 +90,10 @@ class Deployment:
         return Status(job, checkpoint, tuple(lags), drained, not noted.filling, self._jobs.failure(job.id))
 
     def wait(self, patience: float, *, take_over: bool = False, tell: Callable[[Status], None] = lambda _: None) -> Status:
-        """Until all is read and shown. WorkError where the job ends, TransientError where it takes longer than `patience` s."""
+        """Until all that the topics hold now is read and shown. WorkError where the job ends, TransientError where it takes
+        longer than `patience` s."""
         deadline = time.monotonic() + patience
+        self._ends = self._ends_now(self._noted().group or "none")
         while True:
             found = self.status(take_over=take_over)
             tell(found)
@@ -131,6 +137,7 @@ class Deployment:
         script = self._work.script(group)
         noted = Noted(script.digest, script.meaning, "", group, filling=True)
         self._work.make_letters(group)
+        noted = replace(noted, ends=self._ends_now(group))
         self._work.guest.prepare(self._work.models, _fields(noted), take_over=take_over)
         number = self._submit(script, {})
         self._work.guest.note(_fields(noted, job=number))
@@ -161,12 +168,13 @@ class Deployment:
             time.sleep(_LOOK)
         raise TransientError(f"the job does not run within {self._work.timeout:.0f} s; has the cluster free slots?")
 
-    def _lags(self, group: str) -> list[Lag]:
-        progress: Progress = self._work.progress(group)
-        try:
-            return progress.lags(self._work.topics)
-        finally:
-            progress.close()
+    def _lags(self, noted: Noted) -> list[Lag]:
+        with closing(self._work.progress(noted.group)) as progress:
+            return progress.lags(self._work.topics, self._ends or (noted.ends if noted.filling else {}))
+
+    def _ends_now(self, group: str) -> dict[str, int]:
+        with closing(self._work.progress(group)) as progress:
+            return progress.ends(self._work.topics)
 
     def _settled(self, job: Job, noted: Noted) -> bool:
         """After another whole checkpoint nothing has come to be read: what was read before it is written."""
@@ -176,7 +184,7 @@ class Deployment:
         while time.monotonic() < deadline:
             found = self._jobs.checkpoint(job.id)
             if found is not None and (before is None or found.number > before.number):
-                return not any(lag.unread for lag in self._lags(noted.group))
+                return not any(lag.unread for lag in self._lags(noted))
             time.sleep(_LOOK / 5)
         return False
 

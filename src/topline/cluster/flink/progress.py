@@ -1,6 +1,6 @@
 """How far the job has read its topics, by the offsets that it notes at the brokers with each checkpoint."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,9 @@ class Lag:
     unread: bool
 
 
+Ends = Mapping[str, int]
+
+
 class Progress:
     """To be closed. TransientError where the brokers do not answer."""
 
@@ -43,9 +46,15 @@ class Progress:
     def close(self) -> None:
         self._consumer.close()
 
-    def lags(self, topics: Sequence[Topic]) -> list[Lag]:
+    def lags(self, topics: Sequence[Topic], ends: Ends) -> list[Lag]:
+        """Up to `ends`, where a partition has one there; else up to where it ends now."""
         noted = self._noted()
-        return [self._lag(topic, noted) for topic in topics]
+        return [self._lag(topic, noted, ends) for topic in topics]
+
+    def ends(self, topics: Sequence[Topic]) -> dict[str, int]:
+        """Where the topics end now: `TOPIC/NUMBER` -> the offset of the next record to come."""
+        names = [(topic.name, number) for topic in topics for number in self._partitions(topic.name)]
+        return {f"{name}/{number}": self._marks(name, number)[1] for name, number in names}
 
     def make_letters(self, topics: Sequence[Topic]) -> None:
         """The topics of dead letters that are not there."""
@@ -63,19 +72,24 @@ class Progress:
             with translated(f"make the topic {name}"):
                 future.result(self._settings.timeout)
 
-    def _lag(self, topic: Topic, noted: dict[tuple[str, int], int]) -> Lag:
+    def _lag(self, topic: Topic, noted: dict[tuple[str, int], int], ends: Ends) -> Lag:
         behind: list[TopicPartition] = []
         records = 0
         for number in self._partitions(topic.name):
-            with translated(f"look at topic {topic.name}"):
-                low, high = self._consumer.get_watermark_offsets(
-                    TopicPartition(topic.name, number), timeout=self._settings.timeout, cached=False
-                )
+            low, high = self._marks(topic.name, number)
+            high = min(high, ends.get(f"{topic.name}/{number}", high))
             at = max(noted.get((topic.name, number), low), low)
             if at < high:
                 records += high - at
                 behind.append(TopicPartition(topic.name, number, at))
         return Lag(topic.schema.name, topic.name, records, bool(behind) and self._holds(topic.name, behind))
+
+    def _marks(self, topic: str, number: int) -> tuple[int, int]:
+        with translated(f"look at topic {topic}"):
+            low, high = self._consumer.get_watermark_offsets(
+                TopicPartition(topic, number), timeout=self._settings.timeout, cached=False
+            )
+        return int(low), int(high)
 
     def _holds(self, topic: str, places: list[TopicPartition]) -> bool:
         """Whether a record is there: behind the last one there may be marks of transactions only."""
