@@ -44,7 +44,8 @@ class Noted:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`drained`: all that the topics hold, or held when the tables were begun, is in them; `shown`: the tables are in place. `why`: of a job that fails."""
+    """`drained`: all that the topics hold, or held when the tables were begun, is in them; `shown`: the tables are in place.
+    `why`: of a job that fails."""
 
     job: Job | None
     checkpoint: Checkpoint | None
