@@ -20,7 +20,7 @@ from tests.cluster.stack import Stack
 from tests.conftest import discard
 from tests.polling import until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.timeout(900)]
 WITHIN = 180.0  # seconds in which all is to be well again, on a machine with much else to do
 
 

@@ -19,7 +19,7 @@ from tests.polling import until
 from tests.project import TestProject, embedded_dsn
 from topline.generate import compare
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.timeout(1200)]
 
 
 def add_engines(project: TestProject, stack: Stack) -> None:
@@ -33,6 +33,7 @@ def test_flink_and_spark_rank_what_debezium_and_workers_bring(tmp_path: Path, st
     flink, spark = ({"TOPLINE_RESULTS__DSN": stack.postgres.dsn(name)} for name in ("by_flink", "by_spark"))
     with sales(tmp_path / "sales", stack, "json", ("branches", "partner")) as company:
         add_engines(company.project, stack)
+        company.project.run("ingest", "--until-idle")  # it makes the topics
         with company.debezium(), company.worker():
             company.generator.start()
             company.sell(3)
@@ -51,7 +52,7 @@ def test_flink_and_spark_rank_what_debezium_and_workers_bring(tmp_path: Path, st
             company.project.json("flink", "stop", env=flink)
 
 
-@pytest.mark.parametrize("scale", [0.01, pytest.param(0.1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("scale", [0.01, 0.1])
 def test_tpch_through_debezium_is_what_postgres_says(scale: float, tmp_path: Path, stack: Stack) -> None:
     project = copy_of_the_example(tmp_path)
     flink, spark = ({"TOPLINE_RESULTS__DSN": stack.postgres.dsn(name)} for name in ("tpch_by_flink", "tpch_by_spark"))
