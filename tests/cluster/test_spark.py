@@ -98,6 +98,8 @@ def _configure(project: TestProject, brokers: str, registry: str, feed: Feed) ->
     path.write_text(yaml.safe_dump(written))
 
 
+# In JSON tests/cluster/test_engines.py has one, too.
+@pytest.mark.parametrize("wire", [pytest.param("json", marks=pytest.mark.long), "avro"], indirect=True)
 def test_a_random_history_is_exact_and_a_second_run_changes_nothing(world: World) -> None:
     world.feed.play(history(1, 6))
     world.engine.drain()
