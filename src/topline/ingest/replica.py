@@ -19,7 +19,6 @@ from topline.kafka.client import (
     Consumer,
     KafkaError,
     Message,
-    TopicCollection,
     TopicPartition,
     arrived,
     failure,
@@ -27,6 +26,7 @@ from topline.kafka.client import (
 )
 from topline.kafka.envelope import ORIGIN
 from topline.kafka.events import Format, Rows, Wanted
+from topline.kafka.topics import partitions_of
 from topline.live.interner import Interner
 from topline.live.tables import Table
 from topline.schema import TableSchema
@@ -90,9 +90,7 @@ def read(client: Client, topic: str, format_: Format, replica: Replica, timeout:
 
 
 def _begin(client: Client, consumer: Consumer, topic: str, timeout: float) -> set[int]:
-    admin = client.admin()  # what is asked of it ends with it
-    [described] = admin.describe_topics(TopicCollection([topic]), request_timeout=timeout).values()
-    numbers = {partition.id for partition in described.result(timeout).partitions}
+    numbers = set(range(partitions_of(client.admin(), topic, timeout)))
     consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in numbers])
     return numbers
 

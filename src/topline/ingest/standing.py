@@ -7,12 +7,11 @@ from topline.config import Project
 from topline.ingest.connect import Connect, State
 from topline.ingest.debezium import Connector
 from topline.kafka.client import AdminClient, Client
+from topline.kafka.java import hidden
 from topline.kafka.settings import Topics, kafka_settings
 from topline.kafka.topics import Difference, differences, ensure, ensure_signals
 
 RUNNING, FAILED = "RUNNING", "FAILED"
-_SECRETS = ("password", "jaas", "basic.auth.user.info", "keystore.key")
-_HIDDEN = "(hidden)"
 _AS_MADE = frozenset({"partitions", "replication"})  # of a topic: no other try changes them
 
 
@@ -83,4 +82,4 @@ def _drift(connector: Connector, found: Mapping[str, str]) -> dict[str, Differen
 
 
 def _shown(name: str, value: str | None) -> str | None:
-    return _HIDDEN if value is not None and any(word in name for word in _SECRETS) else value
+    return None if value is None else hidden(name, value)

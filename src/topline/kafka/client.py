@@ -53,7 +53,7 @@ class Client:
         self._common: dict[str, Any] = {
             "bootstrap.servers": settings.addresses,
             "client.id": name,
-            "security.protocol": _protocol(settings),
+            "security.protocol": settings.protocol,
             "socket.timeout.ms": int(settings.timeout * 1000),
             "log_level": 2,  # what goes wrong comes as an error as well
             "error_cb": self._note,
@@ -122,10 +122,6 @@ class Client:
         """TLS 1.3 tells who has no good certificate after the handshake, by an alert on the open connection."""
         if error.name() in _TURNED_AWAY or (error.name() == "_TRANSPORT" and "SSL alert" in error.str()):
             self._refused = error
-
-
-def _protocol(settings: KafkaSettings) -> str:
-    return f"{'SASL_' if settings.sasl else ''}{'PLAINTEXT' if settings.tls is None else 'SSL'}"
 
 
 def _tls(tls: Tls | None, root: Path) -> dict[str, str]:

@@ -7,12 +7,12 @@ Source: Debezium 3.7, "PostgreSQL connector: data change events"; Connect's name
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from topline.changes import DELETE, TableChanges
+from topline.changes import TableChanges
 from topline.kafka.avro.program import Schema
 from topline.pgtime import write_times
 from topline.schema import TableSchema, Type
@@ -104,11 +104,6 @@ def spelt(values: pa.ChunkedArray | pa.Array, declared: Type) -> pa.Array:
         case Type.TIMESTAMPTZ:
             return _with_t(pc.replace_substring_regex(write_times(array), r"\+00($| BC)", r"Z\1"))
     return array
-
-
-def deletions(changes: TableChanges) -> Any:
-    """Which of the changes are deletions, as a mask."""
-    return changes.ops == DELETE
 
 
 def _with_t(texts: pa.Array) -> pa.Array:

@@ -1,4 +1,5 @@
-"""How to get into the cluster, as Java's clients take it: certificates travel in the settings, for our files are not theirs."""
+"""How to get into the cluster, as Java's clients (Connect's, Flink's, Spark's) take it: certificates travel in the settings,
+for our files are not theirs. And which settings hold a secret."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,27 +9,32 @@ from topline.kafka.settings import KafkaSettings, Sasl, Tls, file_of
 
 _LOGIN = {"PLAIN": "org.apache.kafka.common.security.plain.PlainLoginModule"}
 _SCRAM = "org.apache.kafka.common.security.scram.ScramLoginModule"
+SECRETS = ("password", "jaas", "keystore.key", "basic.auth.user.info", "basic-auth")
+"""What is in the name of a setting that holds a secret."""
+HIDDEN = "(hidden)"
 
 
-def java_settings(settings: KafkaSettings, root: Path) -> dict[str, str]:
-    """Secrets among them. ConfigError for a file that cannot be read, or that Java does not read."""
-    protocol = f"{'SASL_' if settings.sasl else ''}{'PLAINTEXT' if settings.tls is None else 'SSL'}"
-    return {"security.protocol": protocol, **dict(_tls(settings.tls, root)), **dict(_sasl(settings.sasl))}
+def hidden(name: str, value: str) -> str:
+    """A setting's value as it may be shown."""
+    return HIDDEN if any(word in name for word in SECRETS) else value
 
 
-def _sasl(sasl: Sasl | None) -> Iterator[tuple[str, str]]:
+def java_settings(settings: KafkaSettings, root: Path, shaded: str = "") -> dict[str, str]:
+    """Secrets among them. `shaded`: what stands before the names of Kafka's classes where they were moved. ConfigError for a
+    file that cannot be read, or that Java does not read."""
+    return {
+        "security.protocol": settings.protocol,
+        **dict(_tls(settings.tls, root)),
+        **dict(_sasl(settings.sasl, shaded)),
+    }
+
+
+def _sasl(sasl: Sasl | None, shaded: str) -> Iterator[tuple[str, str]]:
     if sasl is None:
         return
-    login = " ".join(
-        (
-            _LOGIN.get(sasl.mechanism, _SCRAM),
-            "required",
-            f"username={_quoted(sasl.username)}",
-            f"password={_quoted(sasl.password.get_secret_value())};",
-        )
-    )
+    login = f"username={_quoted(sasl.username)} password={_quoted(sasl.password.get_secret_value())}"
     yield "sasl.mechanism", sasl.mechanism
-    yield "sasl.jaas.config", login
+    yield "sasl.jaas.config", f"{shaded}{_LOGIN.get(sasl.mechanism, _SCRAM)} required {login};"
 
 
 def _quoted(text: str) -> str:

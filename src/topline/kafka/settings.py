@@ -109,6 +109,11 @@ class KafkaSettings(Settings):
     def addresses(self) -> str:
         return ",".join(_listed(self.brokers))
 
+    @property
+    def protocol(self) -> str:
+        """By which the brokers are spoken to, in Kafka's word."""
+        return f"{'SASL_' if self.sasl else ''}{'PLAINTEXT' if self.tls is None else 'SSL'}"
+
 
 def _listed(brokers: str | list[str]) -> list[str]:
     found = brokers.split(",") if isinstance(brokers, str) else brokers

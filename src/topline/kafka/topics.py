@@ -5,7 +5,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from topline.errors import TransientError
+from topline.errors import SourceNotReady, TransientError
 from topline.kafka.client import (
     AdminClient,
     ConfigResource,
@@ -73,11 +73,19 @@ def ensure_own(admin: AdminClient, names: Collection[str], topics: Topics, timeo
 
 def widen(admin: AdminClient, name: str, partitions: int, timeout: float) -> None:
     """Give a topic so many partitions, where it has fewer. Not for one whose records have keys."""
-    if look(admin, [name], timeout)[name].partitions >= partitions:
+    if partitions_of(admin, name, timeout) >= partitions:
         return
     with translated(f"give {name} {partitions} partitions"):
         for future in admin.create_partitions([NewPartitions(name, partitions)], request_timeout=timeout).values():
             future.result(timeout)
+
+
+def partitions_of(admin: AdminClient, name: str, timeout: float) -> int:
+    """How many a topic has. SourceNotReady for one that is not there."""
+    found = _counts(admin, [name], timeout)
+    if name not in found:
+        raise SourceNotReady(f"Kafka: topic {name} is not there")
+    return found[name][0]
 
 
 def differences(

@@ -60,8 +60,9 @@ def test_no_record_and_only_bad_ones_give_as_many_structs() -> None:
 
 
 def test_the_clusters_settings_in_the_words_of_kafkas_own_client(tmp_path: Path) -> None:
-    for name in ("ca.pem", "client.pem", "client.key"):
-        (tmp_path / name).write_text(f"-- {name} --")
+    key = "-----BEGIN PRIVATE KEY-----\n..."
+    for name, text in {"ca.pem": "-- ca.pem --", "client.pem": "-- client.pem --", "client.key": key}.items():
+        (tmp_path / name).write_text(text)
     settings = KafkaSettings.model_validate(
         {
             "brokers": ["a:1", "b:2"],
@@ -78,7 +79,7 @@ def test_the_clusters_settings_in_the_words_of_kafkas_own_client(tmp_path: Path)
         'org.apache.kafka.common.security.scram.ScramLoginModule required username="top\\\\line" password="s\\"x";'
     )
     assert found["kafka.ssl.truststore.certificates"] == "-- ca.pem --"
-    assert found["kafka.ssl.keystore.key"] == "-- client.key --"
+    assert found["kafka.ssl.keystore.key"] == key
     plain = options(KafkaSettings.model_validate({"brokers": "a:1", "format": "json"}), tmp_path)
     assert plain["kafka.security.protocol"] == "PLAINTEXT"
     assert not [name for name in plain if "ssl" in name or "sasl" in name]

@@ -16,12 +16,13 @@ import httpx2
 
 from topline.cluster.flink.settings import Server
 from topline.errors import TransientError, WorkError
+from topline.kafka.java import HIDDEN, SECRETS
 from topline.kafka.rest import client
 
 _VERSION = "/v3"
 _LOOK = 0.1  # seconds between two looks at a statement that runs
 _CAUSE = re.compile(r"^(?:Caused by: )?([\w.$]+(?:Exception|Error)): (.+)$", re.MULTILINE)
-_HIDDEN = re.compile(r"('[^']*(?:password|jaas|basic-auth)[^']*'\s*=\s*)'(?:[^']|'')*'", re.IGNORECASE)
+_SECRET = re.compile(rf"('[^']*(?:{'|'.join(map(re.escape, SECRETS))})[^']*'\s*=\s*)'(?:[^']|'')*'", re.IGNORECASE)
 
 
 class Session:
@@ -86,8 +87,13 @@ def reason(complaint: str) -> str:
     causes = _CAUSE.findall(complaint)
     kind, text = causes[-1] if causes else ("", complaint.strip()[:400])
     shown = f"{kind.rpartition('.')[2]}: {text}" if kind else text
-    return _HIDDEN.sub(r"\1'(hidden)'", " ".join(shown.split()))
+    return _without_secrets(shown)
 
 
 def _begin(statement: str) -> str:
-    return _HIDDEN.sub(r"\1'(hidden)'", " ".join(statement.split()))[:80]
+    return _without_secrets(statement)[:80]
+
+
+def _without_secrets(text: str) -> str:
+    """In a line."""
+    return _SECRET.sub(rf"\1'{HIDDEN}'", " ".join(text.split()))

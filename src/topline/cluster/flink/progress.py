@@ -11,13 +11,12 @@ from topline.kafka.client import (
     Consumer,
     ConsumerGroupTopicPartitions,
     KafkaError,
-    NewTopic,
-    TopicCollection,
     TopicPartition,
     failure,
     translated,
 )
 from topline.kafka.settings import KafkaSettings
+from topline.kafka.topics import ensure_dead_letters, partitions_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +57,7 @@ class Progress:
 
     def make_letters(self, topics: Sequence[Topic]) -> None:
         """The topics of dead letters that are not there."""
-        with translated("list the topics"):
-            there = set(self._admin.list_topics(timeout=self._settings.timeout).topics)
-        made = self._settings.topics
-        lacking = [
-            NewTopic(
-                topic.letters, made.partitions, made.replication, config={"cleanup.policy": "delete", "retention.ms": "-1"}
-            )
-            for topic in topics
-            if topic.letters not in there
-        ]
-        for name, future in (self._admin.create_topics(lacking) if lacking else {}).items():
-            with translated(f"make the topic {name}"):
-                future.result(self._settings.timeout)
+        ensure_dead_letters(self._admin, [topic.name for topic in topics], self._settings.topics, self._settings.timeout)
 
     def _lag(self, topic: Topic, noted: dict[tuple[str, int], int], ends: Ends) -> Lag:
         behind: list[TopicPartition] = []
@@ -107,10 +94,8 @@ class Progress:
                 left -= 1
         return False
 
-    def _partitions(self, topic: str) -> list[int]:
-        [future] = self._admin.describe_topics(TopicCollection([topic]), request_timeout=self._settings.timeout).values()
-        with translated(f"look at topic {topic}"):
-            return [partition.id for partition in future.result(self._settings.timeout).partitions]
+    def _partitions(self, topic: str) -> range:
+        return range(partitions_of(self._admin, topic, self._settings.timeout))
 
     def _noted(self) -> dict[tuple[str, int], int]:
         [future] = self._admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(self._group)]).values()

@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from topline.cluster.flink.reading import Reader, with_
 from topline.cluster.flink.settings import FlinkSettings
 from topline.cluster.flink.topics import Topic
+from topline.kafka.java import hidden
 from topline.models.flink import TYPES, quoted, text, views
 from topline.models.flink.words import local
 from topline.models.plan import ModelPlan, ProjectPlan
 from topline.results.guest import place_of
 from topline.schema import Column, Type
-
-_SECRETS = ("password", "jaas", "ssl.keystore.key", "basic-auth")
-_HIDDEN = "(hidden)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +119,7 @@ def _written(column: Column) -> str:
 
 
 def _hidden(options: Mapping[str, str]) -> dict[str, str]:
-    return {name: _HIDDEN if any(word in name for word in _SECRETS) else value for name, value in options.items()}
+    return {name: hidden(name, value) for name, value in options.items()}
 
 
 def _sha256(*parts: object) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from topline.errors import ConfigError
+from topline.kafka.names import dead_letters_of
 from topline.schema import TableSchema
 from topline.sources.base import Source
 from topline.sources.kafka.source import KafkaSource
@@ -20,7 +21,7 @@ class Topic:
     @property
     def letters(self) -> str:
         """The topic of its dead letters."""
-        return f"{self.name}.dlq"
+        return dead_letters_of(self.name)
 
 
 def topics_of(sources: Sequence[Source], tables: Mapping[str, TableSchema]) -> list[Topic]:

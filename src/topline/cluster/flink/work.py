@@ -1,6 +1,7 @@
 """What a project's Flink job is made of: its models, topics, results, and how it reaches them."""
 
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,8 +60,5 @@ class Work:
         return Progress(self.kafka, self.root, group)
 
     def make_letters(self, group: str) -> None:
-        progress = self.progress(group)
-        try:
+        with closing(self.progress(group)) as progress:
             progress.make_letters(self.topics)
-        finally:
-            progress.close()

@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from topline.changes import TableChanges
+from topline.changes import DELETE, TableChanges
 from topline.errors import SourceHalted
 from topline.kafka.avro.program import Schema
-from topline.kafka.envelope import Origin, Records, deletions, key_schema, spelt, value_schema, with_tombstones
+from topline.kafka.envelope import Origin, Records, key_schema, spelt, value_schema, with_tombstones
 from topline.kafka.kernels import encode
 from topline.kafka.registry import COMPATIBILITY, IncompatibleError, Registry
 from topline.kafka.shapes import CELL_BOOLEAN, CELL_LONG, CELL_TEXT, Ints
@@ -30,7 +30,7 @@ class AvroWriter:
 
     def records(self, topic: str, schema: TableSchema, changes: TableChanges, origin: Origin) -> Records:
         key_id, value_id = self._schemas(topic, schema)
-        deleted = deletions(changes)
+        deleted = changes.ops == DELETE
         keys = _Cells.of(changes.rows, schema, schema.key).records(_header(key_id), b"", b"", [], nullable=False)
         values: list[bytes | None] = [None] * len(changes)
         for gone in (False, True):

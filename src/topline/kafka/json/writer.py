@@ -6,8 +6,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from topline.changes import TableChanges
-from topline.kafka.envelope import Origin, Records, deletions, spelt, with_tombstones
+from topline.changes import DELETE, TableChanges
+from topline.kafka.envelope import Origin, Records, spelt, with_tombstones
 from topline.kafka.json.text import literal
 from topline.schema import TableSchema
 
@@ -22,7 +22,7 @@ class JsonWriter:
         self._connection.close()
 
     def records(self, topic: str, schema: TableSchema, changes: TableChanges, origin: Origin) -> Records:  # noqa: ARG002
-        deleted = deletions(changes)
+        deleted = changes.ops == DELETE
         names = [f"c{number}" for number in range(len(schema.columns))]
         columns = {n: spelt(changes.rows.column(c.name), c.type) for n, c in zip(names, schema.columns, strict=True)}
         places = {"place": pa.array(np.arange(len(changes))), "hi": pa.array(changes.hi), "lo": pa.array(changes.lo)}
