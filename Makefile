@@ -1,7 +1,7 @@
 # make demo [DURATION=30s]   the whole on this machine, rankings live in the terminal
 # make test                  the tests (minutes)
 # make test-long             those that take longer: larger data, every kill, every bad network; the faults' table in build/faults.md
-# make test-cluster          those that need Kafka's servers (Java 17 and Maven; the jars are fetched once)
+# make test-cluster          those that need Kafka's servers (JDK 17 and Maven; the jars are fetched once)
 # make test-cluster-long     all of those: every kill, larger data
 # make stack-up [BROKERS=3] [ONLY=kafka,connect] [PORTS=kafka=19092,..]
 #                            Kafka, Connect with Debezium, registry, Flink and PostgreSQL on loopback, for development

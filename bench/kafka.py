@@ -54,6 +54,12 @@ def measure(stack: Stack, wire: Wire, stream: Stream, size: Size) -> Iterator[Fi
     yield rate(f"change events, Kafka, {name}, two rankings", times.events, size.events // size.rounds, times, bar)
 
 
+def create(brokers: str, topic: str) -> None:
+    admin = AdminClient({"bootstrap.servers": brokers})
+    [made] = admin.create_topics([NewTopic(topic, PARTITIONS, 1)]).values()
+    made.result(30)
+
+
 def settings(stack: Stack, wire: Wire) -> dict[str, Any]:
     """What topline.yml says below `kafka`."""
     registry = {"registry": {"url": stack.registry.url}} if wire == "avro" else {}
@@ -72,9 +78,7 @@ class Topic:
 
     def load(self) -> None:
         brokers = self.stack.kafka.bootstrap
-        admin = AdminClient({"bootstrap.servers": brokers})
-        [made] = admin.create_topics([NewTopic(self.topic, PARTITIONS, 1)]).values()
-        made.result(30)
+        create(brokers, self.topic)
         writer = writer_of(KafkaSettings.model_validate(self.settings), Path())
         write_load(self.stream, brokers, self.topic, writer)
         writer.close()

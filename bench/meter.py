@@ -41,15 +41,17 @@ def run(
     env: Mapping[str, str] | None = None,
     beside: Mapping[str, int] | None = None,
     timeout: float = 3600,
+    whole_tree: bool = False,
 ) -> Spent:
-    """Run to the end. `beside`: name -> pid of servers whose CPU counts beside. FailedError: with what it wrote."""
+    """Run to the end. `beside`: name -> pid of servers whose CPU counts beside. `whole_tree`: processes count that it started
+    and did not wait for, as they are seen while it runs. FailedError: with what it wrote."""
     before = {name: tree_cpu(pid) for name, pid in (beside or {}).items()}
     began = time.monotonic()
     with tempfile.TemporaryFile("w+") as errors:
         process = subprocess.Popen(
             command, cwd=folder, stdout=subprocess.PIPE, stderr=errors, text=True, env=_environment() | dict(env or {})
         )
-        watch = _Peak(process.pid)
+        watch = _Watch(process.pid, whole_tree)
         killer = threading.Timer(timeout, process.kill)
         killer.daemon = True
         killer.start()
@@ -63,25 +65,29 @@ def run(
         if process.returncode:
             raise FailedError(f"{' '.join(command)} ended with {process.returncode}\n{output[-2000:]}{errors.read()[-4000:]}")
     others = {name: tree_cpu(pid) - before[name] for name, pid in (beside or {}).items()}
-    return Spent(wall, usage.ru_utime + usage.ru_stime, watch.stop(), output, others)
+    most, seen = watch.stop()
+    return Spent(wall, max(usage.ru_utime + usage.ru_stime, seen), most, output, others)
 
 
-class _Peak:
-    """Looks at the most memory that a process had until now; what getrusage tells begins with its parent's."""
+class _Watch:
+    """Looks at the most memory that a process had until now (what getrusage tells begins with its parent's), and, for
+    `whole_tree`, at the CPU-seconds of all that it started."""
 
-    def __init__(self, pid: int) -> None:
-        self._peak, self._end = 0, threading.Event()
-        self._thread = threading.Thread(target=self._look, args=(pid,), daemon=True)
+    def __init__(self, pid: int, whole_tree: bool) -> None:
+        self._peak, self._cpu, self._end = 0, 0.0, threading.Event()
+        self._thread = threading.Thread(target=self._look, args=(pid, whole_tree), daemon=True)
         self._thread.start()
 
-    def _look(self, pid: int) -> None:
+    def _look(self, pid: int, whole_tree: bool) -> None:
         while not self._end.wait(0.1):
             self._peak = max(self._peak, peak(pid))
+            if whole_tree:
+                self._cpu = max(self._cpu, tree_cpu(pid))
 
-    def stop(self) -> int:
+    def stop(self) -> tuple[int, float]:
         self._end.set()
         self._thread.join()
-        return self._peak
+        return self._peak, self._cpu
 
 
 def peak(pid: int) -> int:

@@ -3,7 +3,7 @@
 import io
 import json
 import urllib.request
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -52,6 +52,17 @@ class Events:
             self._event(topic, table, key, "d")
             if tombstone:
                 self.raw(topic, self._key(topic, table, key), None)
+
+    def name_later(self, topic: str, table: TableSchema) -> Callable[[], None]:
+        """The values written from now on name a schema that the registry has only once what is given back is called."""
+        number = 1 + max(known for known, _ in self._schemas.values())
+        schema = {**_envelope(table), "doc": f"the {number}th"}
+        self._schemas[topic, "value"] = number, fastavro.parse_schema(_envelope(table))
+
+        def register() -> None:
+            assert _register(self._registry, f"{topic}-value", schema) == number
+
+        return register
 
     def raw(self, topic: str, key: bytes | None, value: bytes | None) -> None:
         """A record as it stands: a tombstone, a poison."""

@@ -17,12 +17,15 @@ _OPEN = (
 
 @dataclass
 class Flink:
-    """`ports`: the JobManager's REST and RPC, the gateway's REST. A TaskManager takes what is free."""
+    """`ports`: the JobManager's REST and RPC, the gateway's REST. A TaskManager takes what is free. `heap`, `managed`: its
+    memory in MiB, for objects and for RocksDB."""
 
     jars: Path
     folder: Path
     ports: list[int]
     slots: int = 4
+    heap: int = 1024
+    managed: int = 512
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -33,7 +36,7 @@ class Flink:
             [rest, rpc], lambda: "taskmanagers" in _get(f"{self.rest}/overview"),
         )  # fmt: skip
         self.task_manager = self._process(
-            "flink-taskmanager", "-Xmx1g", "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
+            "flink-taskmanager", f"-Xmx{self.heap}m", "org.apache.flink.runtime.taskexecutor.TaskManagerRunner",
             [], lambda: _get(f"{self.rest}/overview")["slots-total"] >= self.slots,
         )  # fmt: skip
         self.gateway = self._process(
@@ -81,11 +84,11 @@ class Flink:
             "taskmanager.bind-host": "127.0.0.1",
             # What Flink's own start script would work out.
             "taskmanager.cpu.cores": 2,
-            "taskmanager.memory.task.heap.size": "896m",
+            "taskmanager.memory.task.heap.size": f"{self.heap - 128}m",
             "taskmanager.memory.task.off-heap.size": "64m",
             "taskmanager.memory.network.min": "128m",
             "taskmanager.memory.network.max": "128m",
-            "taskmanager.memory.managed.size": "512m",
+            "taskmanager.memory.managed.size": f"{self.managed}m",
             "taskmanager.memory.framework.heap.size": "128m",
             "taskmanager.memory.framework.off-heap.size": "128m",
             "taskmanager.memory.jvm-metaspace.size": "256m",

@@ -67,8 +67,9 @@ class Sales:
         enough = self.generator.written + seconds * RATE
         until(lambda: self.generator.written >= enough, timeout=60)
 
-    def differences(self) -> dict[str, list[str]]:
-        return compare(embedded_dsn(self.project, "ledger"), self.results, "topline", "Europe/Rome")
+    def differences(self, results: str = "") -> dict[str, list[str]]:
+        """Of the results, or of those in another database, to the ledger."""
+        return compare(embedded_dsn(self.project, "ledger"), results or self.results, "topline", "Europe/Rome")
 
     def await_truth(self, timeout: float = 90) -> None:
         """The rankings come to be those of the ledger, which stands still meanwhile."""

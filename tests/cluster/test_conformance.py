@@ -1,6 +1,5 @@
 """The kafka source keeps the standard, over a real broker, whatever the change events are written in."""
 
-import io
 import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import fastavro
 import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
@@ -20,6 +18,7 @@ from tests.conformance.origin import TABLE, Origin
 from tests.conformance.suite import SourceSuite
 from tests.servers import http
 from tests.servers.proxy import Proxy
+from tests.servers.schemas import record, serve
 from topline.kafka.settings import KafkaSettings
 from topline.sources.base import Context, Source
 from topline.sources.kafka import Settings, create
@@ -78,13 +77,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 @pytest.fixture(scope="module")
 def registry() -> Iterator[http.Server]:
-    def schema(asked: http.Asked) -> http.Reply:
-        number = int(asked.path.rpartition("/")[2])
-        if number not in SCHEMAS:
-            return http.Reply(json.dumps({"error_code": 40403, "message": "not found"}), 404)
-        return http.Reply(json.dumps({"schema": json.dumps(SCHEMAS[number])}))
-
-    server = http.Server(schema)
+    server = serve(SCHEMAS)
     yield server
     server.close()
 
@@ -117,7 +110,7 @@ class KafkaOrigin(Origin):
 
     def delete(self, ids: Sequence[str]) -> None:
         event = {"before": None, "after": None, "source": {"ts_ms": 1}, "op": "d"}
-        self._write([record for key in ids for record in ((self._key(key), self._value(event)), (self._key(key), None))])
+        self._write([one for key in ids for one in ((self._key(key), self._value(event)), (self._key(key), None))])
 
     def corrupt(self, good: Mapping[str, str | None]) -> bytes | None:
         first, *rest = good.items()
@@ -142,17 +135,10 @@ class KafkaOrigin(Origin):
         return self._value({"before": None, "after": {"id": key, "value": value}, "source": {"ts_ms": 1}, "op": "u"})
 
     def _key(self, key: str) -> bytes:
-        return _avro(1, {"id": key}) if self._registry else json.dumps({"id": key}).encode()
+        return record(SCHEMAS, 1, {"id": key}) if self._registry else json.dumps({"id": key}).encode()
 
     def _value(self, event: Mapping[str, Any]) -> bytes:
-        return _avro(2, event) if self._registry else json.dumps(event).encode()
-
-
-def _avro(number: int, value: Any) -> bytes:
-    target = io.BytesIO()
-    target.write(b"\0" + number.to_bytes(4, "big"))
-    fastavro.schemaless_writer(target, fastavro.parse_schema(json.loads(json.dumps(SCHEMAS[number]))), value)
-    return target.getvalue()
+        return record(SCHEMAS, 2, event) if self._registry else json.dumps(event).encode()
 
 
 class TestKafkaJson(SourceSuite):

@@ -8,10 +8,9 @@ from random import Random
 import pytest
 
 from tests.cluster.engines.company import Company, Wire, company
-from tests.cluster.engines.streaming import Engine, FlinkEngine, LiveEngine, SparkEngine
-from tests.cluster.engines.told import Told, tell, write
+from tests.cluster.engines.engine import Engine, FlinkEngine, LiveEngine, SparkEngine
+from tests.cluster.engines.told import Told, tell
 from tests.cluster.stack import Stack
-from tests.exact.engines import difference
 from tests.exact.models import PAIRS, Composer, Project
 from tests.exact.shipped import SALES, sales_plan, specs
 from tests.exact.tables import shop
@@ -25,13 +24,7 @@ ENGINES: Mapping[str, type[LiveEngine] | type[FlinkEngine] | type[SparkEngine]] 
     "spark": SparkEngine,
 }
 SHIPPED: list[tuple[str, Wire]] = [("live", "json"), ("live", "avro"), ("spark", "json")]
-"""Beside them tests/cluster/test_flink.py has JSON on Flink, test_spark.py both on Spark. Flink does not read Avro."""
-
-
-def differences(made: Company, told: Told) -> dict[str, str]:
-    found = made.results()
-    said = {name: difference(found[name], rows) for name, rows in told.expected.items()}
-    return {name: text for name, text in said.items() if text}
+"""Beside them tests/cluster/test_flink.py has both on Flink, test_spark.py both on Spark."""
 
 
 def require_exact(made: Company, engine: Engine, history: list[Told]) -> None:
@@ -39,22 +32,25 @@ def require_exact(made: Company, engine: Engine, history: list[Told]) -> None:
     engine.start(made)
     try:
         for told in history:
-            write(made.events, told, made.topics)
+            made.feed.play(told.history)
             engine.settle(made)
-            assert differences(made, told) == {}
+            assert made.differences(told.expected) == {}
     finally:
         engine.stop(made)
 
 
+PLAN = sales_plan()
+TABLES = specs(PLAN, SALES)
+
+
 @pytest.fixture(scope="module")
 def history() -> list[Told]:
-    plan = sales_plan()
-    return tell(plan, specs(plan, SALES), SEED, [15, 10])
+    return tell(PLAN, TABLES, SEED, [15, 10])
 
 
 @pytest.mark.parametrize(("name", "wire"), SHIPPED, ids=lambda value: str(value))
 def test_the_shipped_models_are_exact(name: str, wire: Wire, stack: Stack, tmp_path: Path, history: list[Told]) -> None:
-    made = company(stack, tmp_path / "sales", ROOT / "sales", history[0].plan, wire)
+    made = company(stack, tmp_path / "sales", ROOT / "sales", PLAN, TABLES, wire)
     require_exact(made, ENGINES[name](), history)
 
 
@@ -66,5 +62,6 @@ def test_random_models_are_exact(name: str, seed: int, stack: Stack, tmp_path: P
     tables = shop(24)
     project = Project(tables, Composer(random, tables).compose(random.sample(PAIRS, 6)))
     project.write(tmp_path / "models")
-    history = tell(project.plan(), tables, seed, [12, 6])
-    require_exact(company(stack, tmp_path / "random", tmp_path / "models", history[0].plan), ENGINES[name](), history)
+    plan = project.plan()
+    made = company(stack, tmp_path / "random", tmp_path / "models", plan, tables)
+    require_exact(made, ENGINES[name](), tell(plan, tables, seed, [12, 6]))

@@ -14,6 +14,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.cluster.engines.company import add_engines
 from tests.cluster.events import records
 from tests.cluster.sales import Sales, running, sales
 from tests.cluster.stack import Stack
@@ -26,7 +27,7 @@ WITHIN = 180.0  # seconds in which all is to be well again, on a machine with mu
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Three brokers, Connect, a registry."""
+    """Three brokers, Connect, a registry, Flink."""
     with Stack(tmp_path_factory.mktemp("large"), brokers=3) as made:
         yield made
         discard(made.postgres)
@@ -34,16 +35,21 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @dataclass
 class House:
-    """A company whose shop comes by Debezium, the others by a worker, and an engine that reads topics only."""
+    """A company whose shop comes by Debezium, the others by a worker, and two engines that read topics only: the live one, and
+    Flink, whose results are in a database of their own."""
 
     company: Sales
     stack: Stack
+    by_flink: str
     processes: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
     running: ExitStack = field(default_factory=ExitStack)
 
     def start(self, name: str, *arguments: str) -> None:
         env = self.company.env
         self.processes[name] = self.running.enter_context(running(self.company.project, *arguments, **env))
+
+    def deploy(self, *arguments: str) -> None:
+        self.company.project.json("flink", "deploy", *arguments, env={"TOPLINE_RESULTS__DSN": self.by_flink})
 
     def kill(self, name: str, *again: str) -> None:
         """A process of ours, which is started again."""
@@ -56,12 +62,16 @@ class House:
 def house(folder: Path, stack: Stack) -> Iterator[House]:
     results = stack.postgres.dsn("results")
     with sales(folder, stack, "avro", ("branches", "partner"), results) as company, company.debezium():
-        made = House(company, stack)
+        add_engines(company.project, stack)
+        company.project.run("ingest", "--until-idle", env=company.env)  # it makes the topics
+        made = House(company, stack, stack.postgres.dsn("by_flink"))
         with made.running:
             made.start("worker", "ingest")
             made.start("engine", "run")
             company.generator.start()
+            made.deploy("--timeout", "300")
             yield made
+            company.project.json("flink", "stop", env={"TOPLINE_RESULTS__DSN": made.by_flink})
 
 
 def kill_broker(made: House) -> None:
@@ -102,6 +112,22 @@ def kill_results(made: House) -> None:
     made.stack.postgres.start()
 
 
+def kill_task_manager(made: House) -> None:
+    made.stack.flink.task_manager.kill()
+    made.company.sell(1)
+    made.stack.flink.task_manager.start()
+
+
+def kill_job_manager(made: House) -> None:
+    """Without high availability it forgets its jobs: who deploys again goes on from the checkpoint that `status` saw."""
+    made.company.project.json("flink", "status", env={"TOPLINE_RESULTS__DSN": made.by_flink})
+    made.stack.flink.job_manager.kill()
+    made.company.sell(1)
+    made.stack.flink.job_manager.start()
+    until(lambda: made.stack.flink.task_manager.healthy, timeout=WITHIN, what="the TaskManager is back")
+    made.deploy("--no-wait")
+
+
 FAULTS: dict[str, Callable[[House], None]] = {
     "a broker of three": kill_broker,
     "Connect": kill_connect,
@@ -109,6 +135,8 @@ FAULTS: dict[str, Callable[[House], None]] = {
     "a worker of `topline ingest`": kill_worker,
     "the live engine": kill_engine,
     "PostgreSQL with the results": kill_results,
+    "Flink's TaskManager": kill_task_manager,
+    "Flink's JobManager": kill_job_manager,
 }
 
 
@@ -121,15 +149,33 @@ def test_whatever_is_killed_the_rankings_come_to_be_the_ledger_s(tmp_path: Path,
             company.sell(2)
             began = time.time()
             kill(made)
-            again = datetime.now(UTC)
-            until(lambda again=again: flows(company, again), timeout=WITHIN, every=0.2, what=f"sales flow after {name}")  # type: ignore[misc]
-            seconds[name] = time.time() - began
+            seconds[name] = recovered(made, began, name)
         company.generator.stop()
         company.await_truth(WITHIN)
+        until(lambda: not any(company.differences(made.by_flink).values()), timeout=WITHIN, every=0.5, what="so are Flink's")
         audited = company.project.json("audit", env=company.env)
         assert [one for one in audited if not one["equal"]] == []
         assert twice(large, f"{company.prefix}.branches.files.sales") == []
     print("\n".join(f"{name}: {taken:.1f} s" for name, taken in seconds.items()))
+
+
+def recovered(made: House, began: float, name: str) -> float:
+    """Seconds until both engines show what was sold after it."""
+    again = datetime.now(UTC)
+    until(lambda: flows(made.company, again), timeout=WITHIN, every=0.2, what=f"sales flow after {name}")
+    shown = counted(made.company.results)
+    until(lambda: counted(made.by_flink) >= shown, timeout=WITHIN, every=0.2, what=f"Flink has them after {name}")
+    return time.time() - began
+
+
+def counted(dsn: str) -> int:
+    """Sales that a ranking counts."""
+    try:
+        with psycopg.connect(dsn, connect_timeout=2) as connection:
+            row = connection.execute("SELECT coalesce(sum(transaction_count), 0) FROM topline.top_sales_by_city").fetchone()
+            return int(row[0]) if row else 0
+    except (psycopg.OperationalError, psycopg.errors.UndefinedTable):
+        return 0
 
 
 def times(company: Sales) -> dict[str, datetime]:

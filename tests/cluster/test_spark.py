@@ -1,6 +1,5 @@
 """The models as a batch on Spark over topics: what it publishes is what their SQL gives from scratch, row for row."""
 
-import itertools
 import json
 import os
 import signal
@@ -15,39 +14,51 @@ from typing import Any
 
 import psycopg
 import pytest
-import yaml
 from confluent_kafka import Producer
 
 import topline.cli.main
-from tests.cluster.engines.company import SPARK
-from tests.cluster.engines.engine import Spark, published
+from tests.cluster.engines.company import Company, Wire, company
 from tests.cluster.engines.feeding import Feed
-from tests.cluster.events import Events
+from tests.cluster.shop import changed
 from tests.cluster.stack import JARS, Stack
-from tests.exact.engines import DuckTruth, Rows, difference
+from tests.exact.engines import DuckTruth, Rows
 from tests.exact.history import Histories, History
 from tests.exact.shipped import SALES, sales_plan, specs
-from tests.project import TestProject, new_project
+from tests.project import TestProject
 from topline.kafka.events import UNAVAILABLE
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 PLAN = sales_plan()
 TABLES = specs(PLAN, SALES)
-_numbers = itertools.count(1)
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass
 class World:
-    """The shipped project with every table behind a topic. `expected`: what its models' SQL gives over the tables."""
+    """The shipped project with every table behind a topic. `expected`: what its models' SQL gives over the tables; `report`:
+    what the last run said."""
 
-    project: TestProject
-    feed: Feed
-    engine: Spark
-    dsn: str
+    company: Company
     brokers: str
+    report: Any = None
+
+    @property
+    def project(self) -> TestProject:
+        return self.company.project
+
+    @property
+    def feed(self) -> Feed:
+        return self.company.feed
+
+    def drain(self, *arguments: str, expect: int = 0) -> None:
+        self.report = self.project.json("run", "--engine", "spark", *arguments, expect=expect)
+
+    @property
+    def changed(self) -> dict[str, int]:
+        return {one["model"]: one["changed"] for one in self.report["models"]}
 
     def found(self) -> dict[str, Rows]:
-        return published(self.dsn, "topline", PLAN)
+        return self.company.results()
 
     def expected(self) -> dict[str, Rows]:
         truth = DuckTruth(PLAN)
@@ -56,16 +67,19 @@ class World:
         finally:
             truth.close()
 
+    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        """In the schema of the results; its rows, if it has any."""
+        with psycopg.connect(self.company.dsn, options=f"-c search_path={self.company.schema}") as connection:
+            done = connection.execute(statement.encode())
+            return done.fetchall() if done.description else []
+
     def epochs(self) -> dict[str, int]:
         """Model -> the epoch that its table shows; 0: none yet."""
-        with psycopg.connect(self.dsn) as connection:
-            found = connection.execute("SELECT model, epoch FROM topline._topline_models").fetchall()
-        return {str(model): int(epoch) for model, epoch in found}
+        return {str(model): int(epoch) for model, epoch in self.sql("SELECT model, epoch FROM _topline_models")}
 
     def differences(self, *models: str) -> dict[str, str]:
-        found, expected = self.found(), self.expected()
-        wrong = {name: difference(found[name], expected[name]) for name in models or expected}
-        return {name: said for name, said in wrong.items() if said}
+        expected = self.expected()
+        return self.company.differences({name: expected[name] for name in models or expected})
 
 
 def history(seed: int, batches: int) -> History:
@@ -73,59 +87,47 @@ def history(seed: int, batches: int) -> History:
 
 
 @pytest.fixture(params=["json", "avro"])
-def wire(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+def wire(request: pytest.FixtureRequest) -> Wire:
+    found: Wire = request.param
+    return found
 
 
 @pytest.fixture
-def world(tmp_path: Path, stack: Stack, wire: str) -> World:
-    name = f"spark{next(_numbers)}"
-    dsn = stack.postgres.dsn(name)
-    project = new_project(tmp_path / "sales", [f"TOPLINE_RESULTS__DSN='{dsn}'"])
-    registry = stack.registry.url if wire == "avro" else ""
-    feed = Feed(Events(stack.kafka.bootstrap, registry), name, TABLES)
-    _configure(project, stack.kafka.bootstrap, registry, feed)
-    return World(project, feed, Spark(project), dsn, stack.kafka.bootstrap)
-
-
-def _configure(project: TestProject, brokers: str, registry: str, feed: Feed) -> None:
-    path = project.folder / "topline.yml"
-    written: dict[str, Any] = yaml.safe_load(path.read_text())
-    wire: dict[str, Any] = {"format": "avro", "registry": {"url": registry}} if registry else {"format": "json"}
-    written["kafka"] = {"brokers": brokers, **wire}
-    written["spark"] = SPARK
-    written["sources"] = {s: {"kind": "kafka", "tables": feed.topics(s)} for s in ("shop", "branches", "partner")}
-    path.write_text(yaml.safe_dump(written))
+def world(tmp_path: Path, stack: Stack, wire: Wire) -> World:
+    made = company(stack, tmp_path / "sales", ROOT / "sales", PLAN, TABLES, wire, toast=True)
+    with changed(made.project.folder) as written:
+        written["results"]["dsn"] = made.dsn
+    return World(made, stack.kafka.bootstrap)
 
 
 # In JSON tests/cluster/test_engines.py has one, too.
 @pytest.mark.parametrize("wire", [pytest.param("json", marks=pytest.mark.long), "avro"], indirect=True)
 def test_a_random_history_is_exact_and_a_second_run_changes_nothing(world: World) -> None:
     world.feed.play(history(1, 6))
-    world.engine.drain()
+    world.drain()
     assert world.differences() == {}
-    assert sum(world.engine.changed.values()) == sum(rows.total() for rows in world.expected().values()) > 100
-    world.engine.drain()
-    assert set(world.engine.changed.values()) == {0}
+    assert sum(world.changed.values()) == sum(rows.total() for rows in world.expected().values()) > 100
+    world.drain()
+    assert set(world.changed.values()) == {0}
     assert world.differences() == {}
-    assert (world.engine.report["epoch"], world.epochs()) == (2, dict.fromkeys(world.expected(), 2))
+    assert (world.report["epoch"], world.epochs()) == (2, dict.fromkeys(world.expected(), 2))
 
 
 @pytest.mark.parametrize("wire", ["avro"], indirect=True)
 def test_what_cannot_be_read_is_reported_and_what_changed_is_all_that_is_written(world: World) -> None:
     world.feed.play(history(2, 3))
-    world.engine.drain()
+    world.drain()
     before = world.expected()
     world.feed.play(history(3, 1))
     poisoned = _poison(world)
     _never_commit(world)
-    world.engine.drain("--strict", expect=1)
+    world.drain("--strict", expect=1)
     assert world.differences() == {}
-    assert world.engine.changed == {name: _changed(name, before[name], rows) for name, rows in world.expected().items()}
-    found = {(one["topic"], one["raw"]): one["reason"] for one in world.engine.report["poison"]}
+    assert world.changed == {name: _changed(name, before[name], rows) for name, rows in world.expected().items()}
+    found = {(one["topic"], one["raw"]): one["reason"] for one in world.report["poison"]}
     assert found.keys() == {(topic, raw.decode("utf-8", "backslashreplace")) for topic, raw in poisoned}
     assert all(found.values())
-    unreadable = {one["table"]: one["unreadable"] for one in world.engine.report["tables"]}
+    unreadable = {one["table"]: one["unreadable"] for one in world.report["tables"]}
     assert sum(unreadable.values()) == len(poisoned)
 
 
@@ -186,11 +188,11 @@ def test_what_toast_left_out_comes_from_an_earlier_record_or_is_reported(world: 
         )
         events.put(world.feed.topic("shop.order_items"), TABLES["shop.order_items"].schema, [line])
     events.flush()
-    world.engine.drain("--select", "top_salesmen")
+    world.drain("--select", "top_salesmen")
     names = {row[1]: row[2] for row in world.found()["top_salesmen"] if row[0] == "2024-05-01"}
     assert names == {"known": "Ann", "gone": "", "new": ""}
     _overflow(world)
-    lost = [(one["key"], one["columns"]) for one in world.engine.report["unknown"]]
+    lost = [(one["key"], one["columns"]) for one in world.report["unknown"]]
     assert sorted(lost, key=str) == [({"salesman_id": "gone"}, ["salesman_name"]), ({"salesman_id": "new"}, ["salesman_name"])]
 
 
@@ -209,12 +211,12 @@ def _overflow(world: World) -> None:
 @pytest.mark.parametrize("wire", ["json"], indirect=True)
 def test_only_the_models_and_days_that_are_asked_for_are_written(world: World) -> None:
     world.feed.play(history(5, 3))
-    world.engine.drain("--select", "top_salesmen", "--select", "salesman_daily", "--date", "2024-03-01")
+    world.drain("--select", "top_salesmen", "--select", "salesman_daily", "--date", "2024-03-01")
     expected = world.expected()["top_salesmen"]
     first = {row: count for row, count in expected.items() if row[0] == "2024-03-01"}
     assert 0 < len(first) < len(expected)
     assert dict(world.found()["top_salesmen"]) == first
-    world.engine.drain("--select", "top_salesmen", "--date", "2024-03-02..2024-12-31")
+    world.drain("--select", "top_salesmen", "--date", "2024-03-02..2024-12-31")
     assert world.differences("top_salesmen") == {}
     assert dict(world.found()["salesman_daily"]).keys() <= world.expected()["salesman_daily"].keys()
     assert (world.epochs()["salesman_daily"], world.epochs()["top_salesmen"], world.epochs()["top_sales_by_city"]) == (1, 2, 0)
@@ -223,26 +225,26 @@ def test_only_the_models_and_days_that_are_asked_for_are_written(world: World) -
     assert "rejected_sales has no column `date`" in shown
     shown = project.call("run", "--engine", "spark", "--select", "sales", expect=2)
     assert "no published model is named sales; there are" in shown
-    with psycopg.connect(world.dsn) as connection:
-        connection.execute("UPDATE topline._topline_writer SET engine = 'live'")
-        connection.execute("UPDATE topline._topline_models SET engine = 'live'")
+    for table in ("writer", "models"):
+        world.sql(f"UPDATE _topline_{table} SET engine = 'live'")
     assert "were written by the live engine" in project.call("run", "--engine", "spark", expect=1)
-    world.engine.drain("--take-over")
+    world.drain("--take-over")
     assert world.differences() == {}
 
 
 @pytest.mark.parametrize("wire", ["json"], indirect=True)
 def test_what_cannot_be_done_is_refused_before_spark_starts(world: World) -> None:
     run = ("run", "--engine", "spark")
-    with psycopg.connect(world.dsn) as connection:
-        connection.execute("SELECT pg_advisory_lock(hashtextextended('topline:topline', 0))")
-        assert "another engine writes the schema 'topline' now" in world.project.call(*run, expect=1)
+    schema = world.company.schema
+    with psycopg.connect(world.company.dsn) as connection:
+        connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (f"topline:{schema}",))
+        assert f"another engine writes the schema '{schema}' now" in world.project.call(*run, expect=1)
     assert "a day such as 2026-11-21 is expected" in world.project.call(*run, "--date", "yesterday", expect=2)
     assert "the first day comes after the last" in world.project.call(*run, "--date", "2026-11-21..2026-11-01", expect=2)
     assert "leave --select and --date out" in world.project.call(*run, "--take-over", "--select", "sales", expect=2)
     assert "go with --engine spark" in world.project.call("run", "--select", "top_salesmen", expect=2)
     files = "sources.branches={kind: files, tables: {sales: {path: inbox, format: csv}}}"
-    assert "source branches does not travel through Kafka" in world.project.call(*run, "--set", files, expect=2)
+    assert "sources branches: Spark reads topics" in world.project.call(*run, "--set", files, expect=2)
 
 
 @pytest.mark.parametrize("wire", ["json"], indirect=True)
@@ -259,7 +261,7 @@ def test_a_run_that_is_killed_has_written_nothing_and_the_next_is_exact(world: W
             killed.kill()
         assert world.found() == before
         assert world.differences("top_salesmen", "rejected_sales").keys() == {"top_salesmen", "rejected_sales"}
-        world.engine.drain(*asked)
+        world.drain(*asked)
         assert world.differences("top_salesmen", "rejected_sales") == {}
 
 

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from random import Random
-from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
 
+from tests.cluster.engines.examples import wrong_examples
 from tests.cluster.stack import JARS
 from tests.exact.engines import DuckTruth, Rows, difference, plain_rows
 from tests.exact.history import Histories, Truth
@@ -18,10 +18,8 @@ from topline.cluster.spark.models import spark_sql, views
 from topline.cluster.spark.session import DataFrame, SparkSession, session
 from topline.cluster.spark.settings import SparkSettings
 from topline.cluster.spark.writing import in_types
-from topline.models import UnitTest, subplan, unit_tests
 from topline.models.plan import ProjectPlan
-from topline.schema import TableSchema, Type
-from topline.sources.values import table_of
+from topline.schema import Type
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
 
@@ -57,30 +55,8 @@ def differences(spark: SparkSession, plan: ProjectPlan, tables: Mapping[str, pa.
     return {name: said for name in expected if (said := difference(found[name], expected[name]))}
 
 
-def given(test: UnitTest, name: str, schema: TableSchema) -> pa.Table:
-    table, _, faults = table_of(schema, test.given[name], ZoneInfo("UTC"))
-    assert not faults
-    return table
-
-
 def test_the_examples_of_the_shipped_models_hold(spark: SparkSession) -> None:
-    plan = sales_plan()
-    tests = unit_tests(ROOT / "sales", plan)
-    wrong = {test.name: said for test in tests if (said := _wrong(spark, subplan(plan, test.model), test))}
-    assert wrong == {}
-    assert len(tests) > 5
-
-
-def _wrong(spark: SparkSession, alone: ProjectPlan, test: UnitTest) -> str:
-    """What differs from the example, on the columns that it names."""
-    found = computed(spark, alone, {name: given(test, name, schema) for name, schema in alone.tables.items()})[test.model]
-    schema = alone.models[test.model].schema
-    named = [name for name in schema.names if any(name in row for row in test.expect)]
-    kept = TableSchema(test.model, tuple(column for column in schema.columns if column.name in named), ())
-    expected = Counter(plain_rows(table_of(kept, test.expect, ZoneInfo("UTC"))[0]))
-    places = [schema.names.index(name) for name in named]
-    cut = Counter(tuple(row[place] for place in places) for row in found.elements())
-    return difference(cut, expected)
+    assert wrong_examples(ROOT / "sales", sales_plan(), lambda alone, tables: computed(spark, alone, tables)) == {}
 
 
 def test_the_order_system_of_tpch(spark: SparkSession) -> None:

@@ -9,25 +9,18 @@ import pytest
 
 from examples.tpch.load import load, source
 from examples.tpch.refresh import Refresh
-from tests.cluster.engines.company import FLINK, SPARK
+from tests.cluster.engines.company import add_engines
 from tests.cluster.sales import sales
 from tests.cluster.shop import changed
 from tests.cluster.stack import Stack
 from tests.integration.examples.test_tpch import PLACES, copy_of_the_example
 from tests.integration.examples.tpch_truth import Rows, expected, published
 from tests.polling import until
-from tests.project import TestProject, embedded_dsn
-from topline.generate import compare
 
-pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(1200)]
 
 
-def add_engines(project: TestProject, stack: Stack) -> None:
-    cluster = {"gateway": {"url": stack.flink.gateway_url}, "cluster": {"url": stack.flink.rest}}
-    with changed(project.folder) as written:
-        written |= {"flink": {**cluster, **FLINK}, "spark": SPARK}
-
-
+@pytest.mark.long
 def test_flink_and_spark_rank_what_debezium_and_workers_bring(tmp_path: Path, stack: Stack) -> None:
     """The shop by Debezium, branches and partner by a worker; rankings by Flink and by Spark, each in its own database."""
     flink, spark = ({"TOPLINE_RESULTS__DSN": stack.postgres.dsn(name)} for name in ("by_flink", "by_spark"))
@@ -42,8 +35,7 @@ def test_flink_and_spark_rank_what_debezium_and_workers_bring(tmp_path: Path, st
             company.generator.stop()
 
             def wrong(results: Mapping[str, str]) -> dict[str, list[str]]:
-                ledger = embedded_dsn(company.project, "ledger")
-                found = compare(ledger, results["TOPLINE_RESULTS__DSN"], "topline", "Europe/Rome")
+                found = company.differences(results["TOPLINE_RESULTS__DSN"])
                 return {name: differences for name, differences in found.items() if differences}
 
             until(lambda: not wrong(flink), timeout=180, every=1, what="Flink's results are the ledger's")
@@ -52,7 +44,7 @@ def test_flink_and_spark_rank_what_debezium_and_workers_bring(tmp_path: Path, st
             company.project.json("flink", "stop", env=flink)
 
 
-@pytest.mark.parametrize("scale", [0.01, 0.1])
+@pytest.mark.parametrize("scale", [0.01, pytest.param(0.1, marks=pytest.mark.long)])
 def test_tpch_through_debezium_is_what_postgres_says(scale: float, tmp_path: Path, stack: Stack) -> None:
     project = copy_of_the_example(tmp_path)
     flink, spark = ({"TOPLINE_RESULTS__DSN": stack.postgres.dsn(name)} for name in ("tpch_by_flink", "tpch_by_spark"))

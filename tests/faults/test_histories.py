@@ -84,7 +84,7 @@ def live_through(made: World, seed: int) -> None:
         made.require_exact()
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0])
 def test_any_history_ends_exact(tmp_path: Path, postgres: Postgres, seed: int) -> None:
     settings = {"sources__branches__tables__sales__on_remove": "retract" if seed % 2 else "keep"}
     with world(tmp_path / "sales", postgres.dsn("shop"), postgres.dsn("results"), **settings) as made:
@@ -93,6 +93,6 @@ def test_any_history_ends_exact(tmp_path: Path, postgres: Postgres, seed: int) -
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("seed", range(3, 23))
+@pytest.mark.parametrize("seed", range(1, 23))
 def test_any_longer_history_ends_exact(tmp_path: Path, postgres: Postgres, seed: int) -> None:
     test_any_history_ends_exact(tmp_path, postgres, seed)

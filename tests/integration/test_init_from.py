@@ -161,6 +161,7 @@ def test_a_file_as_a_spreadsheet_writes_it(tmp_path: Path) -> None:
     assert rejected == [("B20", "date not readable", 0)]
 
 
+@pytest.mark.long
 def test_names_in_camel_case_and_an_amount_that_is_called_sales(tmp_path: Path) -> None:
     (tmp_path / "retail.csv").write_text(
         "InvoiceNo,InvoiceDate,City,Country,Sales\n1,2026-11-20,Roma,Italy,5\n2,2026-11-20,Roma,Italy,7\n"

@@ -45,7 +45,6 @@ FAULTS = {
 DOORS: tuple[Door, ...] = (*SOURCES, "results")
 QUICK = {
     ("shop", "silent"),
-    ("results", "silent"),
     ("branches", "reset in the middle"),
     ("partner", "refused"),
     ("shop", "half open"),

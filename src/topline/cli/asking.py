@@ -24,7 +24,9 @@ def resync_target(folder: Path, target: str, *, as_json: bool) -> None:
 
 
 def replay_letters(folder: Path, numbers: list[int], *, as_json: bool) -> None:
-    """Read letters again. UsageError for a number that is none."""
+    """Read letters again. UsageError for a number that is none, and without any."""
+    if not numbers:
+        raise UsageError("which letters? Give their numbers, as `topline dead-letters list` shows them")
     project = open_project(folder)
     with LogReader.open(project.state_dir, project.config.project) as log:
         for number in numbers:

@@ -10,8 +10,8 @@ from topline.cli.output import out, print_json, print_table
 from topline.cluster.flink.deployment import Deployment, Status
 from topline.cluster.flink.jobs import Jobs
 from topline.cluster.flink.settings import flink_settings
-from topline.cluster.flink.topics import topics_of
 from topline.cluster.flink.work import Work
+from topline.cluster.topics import topics_of
 from topline.config import Project
 from topline.errors import ConfigError, WorkError
 from topline.kafka.settings import kafka_settings
@@ -34,10 +34,10 @@ def show_script(folder: Path, *, as_json: bool) -> None:
         out.print(script.shown(), markup=False, highlight=False, soft_wrap=True, end="")
 
 
-def deploy_job(folder: Path, *, take_over: bool, patience: float | None, as_json: bool) -> None:
-    """`patience`: seconds to wait for the job to catch up; None: not at all."""
+def deploy_job(folder: Path, *, patience: float | None, as_json: bool, take_over: bool = False, anew: bool = False) -> None:
+    """`patience`: seconds to wait for the job to catch up; None: not at all. `anew`: all topics are read again."""
     with _deployment(folder) as deployment:
-        way = deployment.deploy(take_over=take_over)
+        way = deployment.deploy(take_over=take_over, anew=anew)
         if not as_json:
             out.print(_WAYS[way])
         found = deployment.wait(patience, take_over=take_over) if patience is not None else None
@@ -73,12 +73,10 @@ def _work(folder: Path) -> Iterator[Work]:
     """ConfigError where the project is not one for Flink."""
     project = open_project(folder)
     settings, cluster = flink_settings(project), kafka_settings(project)
-    if cluster.format != "json":
-        raise ConfigError(f"kafka.format is {cluster.format}: the Flink job reads change events in JSON; write `format: json`")
     plan = load_plan(project)
     with databases(project) as real:
         sources = build(project, plan.tables, real.embedded)
-        topics = topics_of(sources, plan.tables)
+        topics = topics_of("Flink", sources, plan.tables)
         yield Work(project.root, plan, topics, settings, cluster, (_results(project), project.config.results.schema_))
 
 

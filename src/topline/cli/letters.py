@@ -22,7 +22,7 @@ def show_letters(folder: Path, *, table: str | None, state: str | None, limit: i
     if as_json:
         print_json([_fields(letter, raw[letter.id]) for letter in letters])
         return
-    rows = [(str(x.id), x.state, x.table, x.locator, x.reason, _start(raw[x.id])) for x in letters]
+    rows = [(str(x.id), x.state, x.table, x.locator, x.reason, start(raw[x.id])) for x in letters]
     print_table("", ("number", "state", "table", "where", "why", "begins"), rows)
 
 
@@ -69,6 +69,7 @@ def _fields(letter: StoredLetter, raw: bytes) -> dict[str, str]:
     }
 
 
-def _start(raw: bytes) -> str:
+def start(raw: bytes) -> str:
+    """The first characters, in a line."""
     text = str(plain(raw[: SHOWN * 4])).replace("\n", "⏎").replace("\r", "")
     return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"

@@ -7,6 +7,7 @@ from topline.changes import DeadLetter
 from topline.errors import SourceHalted, WorkError
 from topline.kafka.client import Client, KafkaError, KafkaException, Message, failure, translated
 from topline.kafka.envelope import Records
+from topline.kafka.letters import ERRORS, LOCATOR
 
 _LONGEST = 600.0  # seconds that a transaction may last: a large one of the source is one here
 _POLL = 0.1
@@ -51,11 +52,11 @@ class Sender:
     def letter(self, topic: str, table_topic: str, connector: str, letter: DeadLetter) -> None:
         """With Kafka Connect's headers for records that cannot be read, and where the letter stood at its source."""
         headers = {
-            "__connect.errors.topic": table_topic,
-            "__connect.errors.connector.name": connector,
-            "__connect.errors.stage": "VALUE_CONVERTER",
-            "__connect.errors.exception.message": letter.reason,
-            "topline.locator": letter.locator,
+            f"{ERRORS}topic": table_topic,
+            f"{ERRORS}connector.name": connector,
+            f"{ERRORS}stage": "VALUE_CONVERTER",
+            f"{ERRORS}exception.message": letter.reason,
+            LOCATOR: letter.locator,
             "topline.partition": letter.partition,
             "topline.position": f"{letter.position.hi}/{letter.position.lo}",
         }

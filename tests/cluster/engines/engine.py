@@ -1,37 +1,52 @@
-"""An engine under test: it reads a project's topics to their end, and what it published is read back."""
+"""What the suite asks of an engine that reads topics."""
 
-from collections import Counter
-from typing import Any, Protocol
+from typing import Protocol
 
-from tests.exact.engines import Rows, plain_rows
-from tests.project import TestProject
-from topline.models.plan import ProjectPlan
-from topline.results import Snapshot
+from tests.cluster.engines.company import Company
 
 
 class Engine(Protocol):
-    """`drain`: all that is in the topics now is published when it returns."""
+    """`start` may come before there is anything to read; `settle` returns once all that the topics hold is in the results."""
 
-    def drain(self) -> None: ...
-
-
-class Spark:
-    """Each drain is one run, in this process; `report` is what the last one said."""
-
-    def __init__(self, project: TestProject) -> None:
-        self._project = project
-        self.report: Any = None
-
-    def drain(self, *arguments: str, expect: int = 0) -> None:
-        self.report = self._project.json("run", "--engine", "spark", *arguments, expect=expect)
-
-    @property
-    def changed(self) -> dict[str, int]:
-        return {one["model"]: one["changed"] for one in self.report["models"]}
+    def start(self, company: Company) -> None: ...
+    def settle(self, company: Company) -> None: ...
+    def stop(self, company: Company) -> None: ...
 
 
-def published(dsn: str, schema: str, plan: ProjectPlan) -> dict[str, Rows]:
-    """Published model -> its rows."""
-    models = {name: model.schema for name, model in plan.models.items() if model.published}
-    with Snapshot(dsn, schema, models) as snapshot:
-        return {name: Counter(plain_rows(snapshot.read(name))) for name in models}
+class FlinkEngine:
+    def start(self, company: Company) -> None:
+        company.project.json("flink", "deploy", "--no-wait", env=company.env)
+
+    def settle(self, company: Company) -> None:
+        found = company.project.json("flink", "deploy", "--timeout", "240", env=company.env)
+        assert found["drained"]
+        assert found["shown"]
+
+    def stop(self, company: Company) -> None:
+        company.project.json("flink", "stop", env=company.env)
+
+
+class LiveEngine:
+    """Starts anew each time, from where its log stands."""
+
+    def start(self, company: Company) -> None:
+        pass
+
+    def settle(self, company: Company) -> None:
+        company.project.run("run", "--until-idle", env=company.env)
+
+    def stop(self, company: Company) -> None:
+        pass
+
+
+class SparkEngine:
+    """A batch each time."""
+
+    def start(self, company: Company) -> None:
+        pass
+
+    def settle(self, company: Company) -> None:
+        company.project.json("run", "--engine", "spark", env=company.env)
+
+    def stop(self, company: Company) -> None:
+        pass

@@ -10,28 +10,28 @@ from topline.changes import DELETE, Part, TableChanges
 from topline.kafka.events import UNAVAILABLE
 from topline.schema import Type
 
+PARTITIONS = 2
+
 
 @dataclass
 class Feed:
-    """`tables` travel through topics `PREFIX.source.table`, which are made here. `truth`: what they hold by now."""
+    """`tables` travel through topics `PREFIX.source.table`, which are made here. `truth`: what they hold by now. `toast`: texts
+    that a change leaves as they are, are left out."""
 
     events: Events
     prefix: str
     tables: Mapping[str, TableSpec]
+    toast: bool = False
     held: dict[str, dict[Row, Row]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.truth = Truth(self.tables)
         self.held = {name: {} for name in self.tables}
         for name in self.tables:
-            self.events.create(self.topic(name))
+            self.events.create(self.topic(name), PARTITIONS)
 
     def topic(self, table: str) -> str:
         return f"{self.prefix}.{table}"
-
-    def topics(self, source: str) -> dict[str, str]:
-        """A source's tables, by short name."""
-        return {name.partition(".")[2]: self.topic(name) for name in self.tables if name.startswith(f"{source}.")}
 
     def play(self, history: History) -> None:
         """What came again comes again; a sweep is the deletion of what it takes."""
@@ -63,7 +63,8 @@ class Feed:
         for number, column in enumerate(spec.schema.columns):
             if bits >> number & 1:
                 row[column.name] = before[column.name]
-                written[column.name] = UNAVAILABLE if column.type is Type.TEXT else before[column.name]
+                left_out = self.toast and column.type is Type.TEXT
+                written[column.name] = UNAVAILABLE if left_out else before[column.name]
         held[key] = tuple(row.values())
         self.events.put(self.topic(table), spec.schema, [written])
 

@@ -50,6 +50,7 @@ def change_all(book: Book, times: int, last: str = "COMMIT") -> None:
         shop.execute(last.encode())
 
 
+@pytest.mark.long
 def test_killed_amid_a_large_transaction_nothing_of_it_is_seen_and_then_all_of_it(book: Book) -> None:
     """200,000 changes in 10 parts; each start is the recovery from the kill before it."""
     assert end(settled(book)) == 0

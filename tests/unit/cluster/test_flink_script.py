@@ -1,5 +1,6 @@
 """The Flink job as text: what it says, and what it does not show."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,8 @@ from tests.exact.shipped import sales_plan
 from topline.cluster.flink.connectors import jdbc_options
 from topline.cluster.flink.gateway import reason
 from topline.cluster.flink.settings import FlinkSettings
-from topline.cluster.flink.topics import Topic
 from topline.cluster.flink.work import Work
+from topline.cluster.topics import Topic
 from topline.errors import ConfigError
 from topline.kafka.settings import KafkaSettings
 from topline.models import explain
@@ -21,12 +22,18 @@ KAFKA = {
 }  # fmt: skip
 
 
-def work(tmp_path: Path, **settings: object) -> Work:
+AVRO = {
+    **KAFKA, "format": "avro",
+    "registry": {"url": "https://registry/apis/ccompat/v7", "login": {"username": "reader", "password": "of-the-registry"}},
+}  # fmt: skip
+
+
+def work(tmp_path: Path, kafka: Mapping[str, object] = KAFKA, **settings: object) -> Work:
     plan = sales_plan()
     topics = [Topic(schema, f"t.{name}", "UTC") for name, schema in plan.tables.items()]
     dsn = "postgresql://writer:of-the-results@db/rankings?sslmode=require"
     declared = FlinkSettings.model_validate({**SETTINGS, **settings})
-    return Work(tmp_path, plan, topics, declared, KafkaSettings.model_validate(KAFKA), (dsn, "topline"))
+    return Work(tmp_path, plan, topics, declared, KafkaSettings.model_validate(kafka), (dsn, "topline"))
 
 
 def test_each_published_model_and_each_topic_has_an_insert_in_one_job(tmp_path: Path) -> None:
@@ -38,11 +45,20 @@ def test_each_published_model_and_each_topic_has_an_insert_in_one_job(tmp_path: 
 
 
 def test_secrets_are_not_shown(tmp_path: Path) -> None:
-    whole = work(tmp_path).script("g").shown()
-    shown = work(tmp_path).script("g", secrets=False).shown()
-    for secret in ("of-the-brokers", "of-the-results"):
+    whole = work(tmp_path, AVRO).script("g").shown()
+    shown = work(tmp_path, AVRO).script("g", secrets=False).shown()
+    for secret in ("of-the-brokers", "of-the-results", "of-the-registry"):
         assert secret in whole
         assert secret not in shown
+
+
+def test_the_registry_is_asked_where_records_are_in_avro_only(tmp_path: Path) -> None:
+    url = "pipeline.global-job-parameters.topline.registry.url"
+    assert url not in work(tmp_path).script("g").settings
+    assert work(tmp_path, AVRO).script("g").settings[url] == "https://registry/apis/ccompat/v7"
+    certificate = {"url": "https://registry", "tls": {"certificate": "a.pem", "key": "b.pem"}}
+    with pytest.raises(ConfigError, match="give it a login"):
+        work(tmp_path, {**AVRO, "registry": certificate}).script("g")
 
 
 def test_other_settings_are_another_job_of_the_same_meaning(tmp_path: Path) -> None:

@@ -1,16 +1,15 @@
 """Change events read alike whether they are written in Avro or in JSON, and what says nothing is named."""
 
-import io
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import fastavro
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.servers.schemas import record
 from topline.kafka.avro.format import AvroFormat
 from topline.kafka.events import Events, Format, Wanted
 from topline.kafka.json.format import JsonFormat
@@ -47,17 +46,10 @@ class Written:
     def value(self, event: Any, schema: int = 2) -> bytes:
         if self.name == "json":
             return json.dumps(event).encode()
-        return _avro(schema, event)
+        return record(SCHEMAS, schema, event)
 
     def key(self, name: str) -> bytes:
-        return json.dumps({"id": name}).encode() if self.name == "json" else _avro(1, {"id": name})
-
-
-def _avro(number: int, value: Any) -> bytes:
-    target = io.BytesIO()
-    target.write(b"\0" + number.to_bytes(4, "big"))
-    fastavro.schemaless_writer(target, fastavro.parse_schema(json.loads(json.dumps(SCHEMAS[number]))), value)
-    return target.getvalue()
+        return json.dumps({"id": name}).encode() if self.name == "json" else record(SCHEMAS, 1, {"id": name})
 
 
 def avro() -> Written:
@@ -147,8 +139,8 @@ def test_a_deletion_whose_key_cannot_be_read_is_named(written: Written, key: byt
 def test_an_unknown_schema_id_is_named_and_may_become_known() -> None:
     schemas: dict[int, Any] = {1: KEY}
     format_ = AvroFormat(schemas.get)
-    raw = _avro(2, event("c", {"id": "1"}))
-    key = _avro(1, {"id": "1"})
+    raw = record(SCHEMAS, 2, event("c", {"id": "1"}))
+    key = record(SCHEMAS, 1, {"id": "1"})
     assert format_.read([key], [raw], WANTED).faults == {0: "the registry has no schema 2"}
     schemas[2] = ENVELOPE
     assert format_.read([key], [raw], WANTED).faults == {}

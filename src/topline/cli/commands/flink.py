@@ -26,6 +26,7 @@ def sql(project: ProjectDir = HERE, as_json: AsJson = False) -> None:
 def deploy(
     project: ProjectDir = HERE,
     take_over: TakeOver = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Read all topics anew, dead letters among them.")] = False,
     wait: Annotated[bool, typer.Option(help="Until all topics are read and the tables are in place.")] = True,
     timeout: Annotated[float, typer.Option(help="Seconds to wait at most.")] = 3600,
     as_json: AsJson = False,
@@ -36,7 +37,8 @@ def deploy(
     """
     from topline.cli.flink import deploy_job
 
-    deploy_job(project, take_over=take_over, patience=timeout if wait else None, as_json=as_json)
+    patience = timeout if wait else None
+    deploy_job(project, take_over=take_over, anew=rebuild, patience=patience, as_json=as_json)
 
 
 @app.command()

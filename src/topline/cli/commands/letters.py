@@ -5,10 +5,11 @@ from typing import Annotated
 import typer
 
 from topline.cli.options import HERE, AsJson, ProjectDir
+from topline.errors import UsageError
 
 app = typer.Typer(help="What could not be read: kept byte for byte, to be shown and replayed.", no_args_is_help=True)
 
-Numbers = Annotated[list[int], typer.Argument(metavar="NUMBER...", help="Numbers as `list` shows them.")]
+Numbers = Annotated[list[int] | None, typer.Argument(metavar="NUMBER...", help="Numbers as `list` shows them.")]
 
 
 @app.command("list")
@@ -48,11 +49,39 @@ def show(
 
 
 @app.command()
-def replay(numbers: Numbers, project: ProjectDir = HERE, as_json: AsJson = False) -> None:
+def topics(
+    project: ProjectDir = HERE,
+    table: Annotated[str | None, typer.Option(help="Only of this table, such as branches.sales.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what lies in the tables' topics of dead letters: of Flink, of `topline ingest` and of Kafka Connect.
+
+    Example: `topline dead-letters topics --table shop.orders`
+    """
+    from topline.cli.letter_topics import show_topics
+
+    show_topics(project, table=table, as_json=as_json)
+
+
+@app.command()
+def replay(
+    numbers: Numbers = None,
+    project: ProjectDir = HERE,
+    engine: Annotated[
+        str, typer.Option(help="live: those of the log, by number; flink: all, as the job reads all anew.")
+    ] = "live",
+    as_json: AsJson = False,
+) -> None:
     """Read them again, after a fix: each is applied unless a later change of its key was. Twice changes nothing.
 
     Example: `topline dead-letters replay 7 8`
     """
     from topline.cli.asking import replay_letters
+    from topline.cli.letter_topics import replay_on_flink
 
-    replay_letters(project, numbers, as_json=as_json)
+    if engine == "flink":
+        replay_on_flink(project, numbers or [], as_json=as_json)
+    elif engine == "live":
+        replay_letters(project, numbers or [], as_json=as_json)
+    else:
+        raise UsageError(f"--engine {engine!r}: live or flink is expected; each run on Spark reads all anew")

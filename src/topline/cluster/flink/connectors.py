@@ -13,6 +13,7 @@ from topline.kafka.java import java_settings
 from topline.kafka.settings import KafkaSettings
 
 _SHADED = "org.apache.flink.kafka.shaded."
+_PARAMETER = "pipeline.global-job-parameters.topline"
 _PASSED_ON = {"sslmode": "sslmode", "sslrootcert": "sslrootcert", "sslcert": "sslcert", "sslkey": "sslkey"}
 
 
@@ -20,6 +21,19 @@ def kafka_options(settings: KafkaSettings, root: Path, group: str) -> dict[str, 
     """`group`: under which the job's progress is noted at the brokers. ConfigError as in `java_settings`."""
     options = {"bootstrap.servers": settings.addresses, "group.id": group, **java_settings(settings, root, _SHADED)}
     return {f"properties.{name}": value for name, value in options.items()}
+
+
+def registry_options(settings: KafkaSettings) -> dict[str, str]:
+    """What the job asks for schemas with, as the job's parameters; {} where the records are in JSON. ConfigError for
+    a registry that wants a client certificate: it is reached with what the cluster's Java trusts and shows."""
+    registry = settings.registry
+    if settings.format == "json" or registry is None:
+        return {}
+    if registry.tls.certificate:
+        raise ConfigError("kafka.registry.tls.certificate: the Flink job shows the registry no certificate; give it a login")
+    login = registry.login
+    shown = {"username": login.username, "password": login.password.get_secret_value()} if login else {}
+    return {f"{_PARAMETER}.registry.{name}": value for name, value in {"url": registry.url, **shown}.items()}
 
 
 def jdbc_options(dsn: str) -> dict[str, str]:

@@ -60,14 +60,15 @@ class Deployment:
         self._work, self._jobs = work, jobs
         self._ends: Mapping[str, int] = {}  # up to where `wait` waits
 
-    def deploy(self, *, take_over: bool) -> Way:
-        """WorkError with Flink's reason where the job does not start."""
+    def deploy(self, *, take_over: bool, anew: bool = False) -> Way:
+        """`anew`: rebuilt whatever stands: dead letters are read again. WorkError with Flink's reason where the job does not
+        start."""
         noted, job = self._found()
         script = self._work.script(noted.group or "none")
-        if job is not None and noted.digest == script.digest:
+        if job is not None and noted.digest == script.digest and not anew:
             return "nothing to do"
         path = noted.path if job is None else self._jobs.stop(job.id)
-        if path and noted.meaning == script.meaning and self._restore(noted, path):
+        if path and not anew and noted.meaning == script.meaning and self._restore(noted, path):
             return "restored"
         self._rebuild(take_over=take_over)
         return "rebuilt"

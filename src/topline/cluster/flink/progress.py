@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from topline.cluster.flink.topics import Topic
+from topline.cluster.topics import Topic
 from topline.kafka.client import (
     AdminClient,
     Client,

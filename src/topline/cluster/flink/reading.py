@@ -7,14 +7,15 @@ to the topic of dead letters.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from topline.cluster.flink.topics import Topic
-from topline.kafka.events import DELETES, UNAVAILABLE, UPSERTS
+from topline.cluster.topics import Topic
+from topline.kafka.events import UNAVAILABLE
+from topline.kafka.letters import ERRORS
 from topline.models.flink import TYPES, once, quoted, text
 from topline.models.flink.words import instant, matches, read_instant, read_time, zoned
 from topline.schema import Column, TableSchema, Type
 
-ERRORS = "__connect.errors."
-"""What the headers of a dead letter begin with, as Kafka Connect names them."""
+FUNCTIONS = ("CREATE TEMPORARY FUNCTION change_event AS 'topline.flink.ChangeEvent'",)
+"""What makes the function be there by which records are read, in Avro and in JSON: deploy/jvm/flink-functions."""
 _DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
 _CLOCK = "[0-2][0-9]:[0-5][0-9](:[0-6][0-9]([.][0-9]{1,9})?)?"
 _OFFSET = "(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
@@ -56,21 +57,10 @@ class Reader:
         """The records with their columns, as text and typed, and with the reason for which one says nothing; NULL where it
         does. Each step is computed once, however often it is used by the next."""
         query = f"SELECT * FROM {quoted(f'{topic.schema.name} records')}"
-        for step in (_decoded(), _fields(topic.schema), _typed(topic), _reason(topic.schema)):
+        for step in ({"event": "change_event(`key`, `value`)"}, _fields(topic.schema), _typed(topic), _reason(topic.schema)):
             more = ", ".join(f"{once(value)} AS {quoted(name)}" for name, value in step.items())
             query = f"SELECT *, {more}\nFROM (\n{query}\n)"
         return query
-
-
-def _decoded() -> dict[str, str]:
-    """Key and value as JSON text; NULL: there is none, or it is no UTF-8."""
-    return {"key_text": _text("`key`"), "text": _text("`value`")}
-
-
-def _text(part: str) -> str:
-    decoded = f"DECODE({part}, 'UTF-8')"
-    bare = f"CASE WHEN {decoded} LIKE '{{\"schema\":%' THEN JSON_QUERY({decoded}, '$.payload') ELSE {decoded} END"
-    return f"CASE WHEN ENCODE({decoded}, 'UTF-8') = {part} THEN {bare} END"
 
 
 _READ = {
@@ -103,23 +93,12 @@ def _view(name: str, query: str) -> str:
 
 def _fields(schema: TableSchema) -> dict[str, str]:
     """Operation and columns as text: of `after`; of a deletion the key's columns, as the record's key has them."""
-    deleted = "`value` IS NULL OR JSON_VALUE(`text`, '$.op') = 'd'"
-    found = {"op": "CASE WHEN `value` IS NULL THEN 'd' ELSE JSON_VALUE(`text`, '$.op') END"}
-    for name in schema.names:
-        after = _json("text", f"$.after[{_step(name)}]")
-        of_key = _json("key_text", f"$[{_step(name)}]")
-        found[f"{name} text"] = f"CASE WHEN {deleted} THEN {of_key} ELSE {after} END" if name in schema.key else after
-    return found
-
-
-def _json(column: str, path: str) -> str:
-    return f"JSON_VALUE({quoted(column)}, {text(path)})"
-
-
-def _step(name: str) -> str:
-    """A name in a JSON path."""
-    escaped = name.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+    columns = {f"{name} text": f"`event`.`row`[{text(name)}]" for name in schema.names}
+    for name in schema.key:
+        columns[f"{name} text"] = (
+            f"CASE `event`.`op` WHEN 'd' THEN `event`.`key`[{text(name)}] ELSE `event`.`row`[{text(name)}] END"
+        )
+    return {"op": "`event`.`op`", **columns}
 
 
 def _typed(topic: Topic) -> dict[str, str]:
@@ -132,14 +111,7 @@ def _reason(schema: TableSchema) -> dict[str, str]:
 
 
 def _reasons(schema: TableSchema) -> Iterator[tuple[str, str]]:
-    upserts = ", ".join(map(text, UPSERTS))
-    known = ", ".join(map(text, (*UPSERTS, *DELETES)))
-    yield "`key` IS NULL", text("key: there is none")
-    yield "`key_text` IS NULL OR `key_text` IS NOT JSON OBJECT", text(f"key: no JSON object with {', '.join(schema.key)}")
-    yield "`value` IS NOT NULL AND (`text` IS NULL OR `text` IS NOT JSON)", text("it cannot be read")
-    yield "`op` IS NULL", text("no change event: it has no op")
-    yield f"`op` NOT IN ({known})", "'op ' || `op` || ' is none of c, u, r, d'"
-    yield f"`op` IN ({upserts}) AND JSON_QUERY(`text`, '$.after') IS NULL", text("op u or c without its row (after)")
+    yield "`event`.`problem` IS NOT NULL", "`event`.`problem`"
     for column in schema.columns:
         given = quoted(f"{column.name} text")
         if column.name in schema.key:

@@ -4,9 +4,9 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from topline.cluster.flink.reading import Reader, with_
+from topline.cluster.flink.reading import FUNCTIONS, Reader, with_
 from topline.cluster.flink.settings import FlinkSettings
-from topline.cluster.flink.topics import Topic
+from topline.cluster.topics import Topic
 from topline.kafka.java import hidden
 from topline.models.flink import TYPES, quoted, text, views
 from topline.models.flink.words import local
@@ -37,15 +37,17 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Ends:
-    """Where the job reads and writes: connector options, and the results schema. `job`: its name."""
+    """Where the job reads and writes: connector options, and the results schema. `job`: its name. `registry`: how the job
+    asks for schemas; {}: the records are in JSON."""
 
     kafka: Mapping[str, str]
     jdbc: Mapping[str, str]
     schema: str
     job: str
+    registry: Mapping[str, str]
 
     def without_secrets(self) -> "Ends":
-        return Ends(_hidden(self.kafka), _hidden(self.jdbc), self.schema, self.job)
+        return Ends(_hidden(self.kafka), _hidden(self.jdbc), self.schema, self.job, _hidden(self.registry))
 
 
 def make(plan: ProjectPlan, topics: list[Topic], settings: FlinkSettings, ends: Ends) -> Script:
@@ -54,6 +56,7 @@ def make(plan: ProjectPlan, topics: list[Topic], settings: FlinkSettings, ends: 
     published = [model for model in plan.models.values() if model.published]
     tables = [
         *(f"ADD JAR {text(jar)}" for jar in settings.jars),
+        *FUNCTIONS,
         *(statement for topic in topics for statement in reader.statements(topic)),
         *(f"CREATE TEMPORARY VIEW {quoted(name)} AS\n{query}" for name, query in views(plan)),
         *(_sink(model, ends) for model in published),
@@ -61,7 +64,7 @@ def make(plan: ProjectPlan, topics: list[Topic], settings: FlinkSettings, ends: 
     inserts = [*(_insert(model) for model in published), *(reader.letters(topic) for topic in topics)]
     job = "EXECUTE STATEMENT SET\nBEGIN\n" + "".join(f"{insert};\n" for insert in inserts) + "END"
     meaning = _sha256(plan.fingerprint, [(topic.schema, topic.name, topic.zone) for topic in topics])
-    return Script(dict(_settings(settings, ends.job)), tuple(tables), job, meaning)
+    return Script({**dict(_settings(settings, ends.job)), **ends.registry}, tuple(tables), job, meaning)
 
 
 def _settings(settings: FlinkSettings, job: str) -> Iterator[tuple[str, str]]:
@@ -75,10 +78,10 @@ def _settings(settings: FlinkSettings, job: str) -> Iterator[tuple[str, str]]:
     yield "execution.checkpointing.interval", f"{settings.checkpoint_interval * 1000:.0f} ms"
     yield "execution.checkpointing.externalized-checkpoint-retention", "RETAIN_ON_CANCELLATION"
     yield "execution.checkpointing.num-retained", "3"
-    yield "restart-strategy.type", "failure-rate"
-    yield "restart-strategy.failure-rate.max-failures-per-interval", str(settings.restarts)
-    yield "restart-strategy.failure-rate.failure-rate-interval", "10 min"
-    yield "restart-strategy.failure-rate.delay", "1 s"
+    # Without end: a database or a registry that is down for an hour must not end the job.
+    yield "restart-strategy.type", "exponential-delay"
+    yield "restart-strategy.exponential-delay.initial-backoff", "1 s"
+    yield "restart-strategy.exponential-delay.max-backoff", "30 s"
     yield "table.exec.mini-batch.enabled", str(settings.mini_batch.latency > 0).lower()
     if settings.mini_batch.latency:
         yield "table.exec.mini-batch.allow-latency", f"{settings.mini_batch.latency * 1000:.0f} ms"

@@ -33,7 +33,6 @@ class FlinkSettings(Settings):
     )
     checkpoint_interval: float = Field(10, gt=0, le=3600, description="Seconds between checkpoints.")
     mini_batch: MiniBatch = Field(default_factory=lambda: MiniBatch(), description="Changes folded together.")
-    restarts: int = Field(10, ge=0, description="Restarts within ten minutes after which the job has failed.")
     jars: list[str] = Field(
         default_factory=list,
         description="Jars that the gateway adds to the job, as it finds them, beside the cluster's class path.",

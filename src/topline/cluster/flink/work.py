@@ -5,12 +5,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from topline.cluster.flink.connectors import jdbc_options, kafka_options
+from topline.cluster.flink.connectors import jdbc_options, kafka_options, registry_options
 from topline.cluster.flink.gateway import Session
 from topline.cluster.flink.progress import Progress
 from topline.cluster.flink.script import Ends, Script, make
 from topline.cluster.flink.settings import FlinkSettings
-from topline.cluster.flink.topics import Topic
+from topline.cluster.topics import Topic
 from topline.kafka.settings import KafkaSettings
 from topline.models.plan import ModelPlan, ProjectPlan
 from topline.results.guest import Guest
@@ -50,7 +50,8 @@ class Work:
     def script(self, group: str, *, secrets: bool = True) -> Script:
         """`group`: under which the job's progress is noted at the brokers."""
         dsn, schema = self.results
-        ends = Ends(kafka_options(self.kafka, self.root, group), jdbc_options(dsn), schema, self.name)
+        kafka, registry = kafka_options(self.kafka, self.root, group), registry_options(self.kafka)
+        ends = Ends(kafka, jdbc_options(dsn), schema, self.name, registry)
         return make(self.plan, self.topics, self.settings, ends if secrets else ends.without_secrets())
 
     def session(self, properties: Mapping[str, str]) -> Session:

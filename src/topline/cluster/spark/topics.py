@@ -5,13 +5,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from topline.changes import Position
+from topline.cluster.topics import topics_of
 from topline.config import Project
-from topline.errors import ConfigError
 from topline.kafka.client import Client
 from topline.kafka.settings import KafkaSettings, kafka_settings
 from topline.models.plan import ProjectPlan
 from topline.schema import TableSchema
-from topline.sources.kafka.source import KafkaSource
 from topline.sources.kafka.topics import Topic, look
 from topline.sources.registry import Embedded, build
 
@@ -61,26 +60,13 @@ class Inputs:
 
 
 def inputs(project: Project, plan: ProjectPlan, tables: Iterable[str], embedded: Embedded) -> Inputs:
-    """What `tables` read, up to the last record that is committed now. ConfigError, a fault a line, for a table that does not
-    travel through Kafka; SourceNotReady for a topic that is not there."""
+    """What `tables` read, up to the last record that is committed now. ConfigError for tables that do not travel through
+    Kafka; SourceNotReady for a topic that is not there."""
     cluster = kafka_settings(project)
-    sources = {source.name: source for source in build(project, plan.tables, embedded)}
-    behind: dict[str, KafkaSource] = {}
-    faults: list[str] = []
-    for full in tables:
-        source = sources[full.partition(".")[0]]
-        if isinstance(source, KafkaSource):
-            behind[full] = source
-        else:
-            faults.append(
-                f"table {full}: source {source.name} does not travel through Kafka, and Spark reads topics only: write "
-                "`from: kafka` there, or `kind: kafka` with its topics"
-            )
-    if faults:
-        raise ConfigError("\n".join(faults))
-    topics = {full: source.topics[full.partition(".")[2]] for full, source in behind.items()}
-    found = _looked_at(Client(cluster, project.root, "topline-spark"), list(topics.values()), cluster.timeout)
-    return Inputs(cluster, {full: Input(plan.tables[full], found[topics[full]], behind[full].zone) for full in topics})
+    declared = {name: plan.tables[name] for name in tables}
+    topics = topics_of("Spark", build(project, plan.tables, embedded), declared)
+    found = _looked_at(Client(cluster, project.root, "topline-spark"), [topic.name for topic in topics], cluster.timeout)
+    return Inputs(cluster, {one.schema.name: Input(one.schema, found[one.name], one.zone) for one in topics})
 
 
 def _looked_at(client: Client, names: list[str], timeout: float) -> dict[str, Topic]:
