@@ -47,11 +47,11 @@ def test_a_stand_by_takes_over_when_the_engine_dies(company: Sales, tmp_path: Pa
     assert "were written by the live engine of state" in refused
 
 
-def origins(messages: list[Message]) -> Counter[tuple[str, int, int, str]]:
-    """How often each change of the origin stands in a topic (JSON)."""
-    events = [json.loads(message.value() or b"") for message in messages if message.value() is not None]
-    places = [(event["source"], event["op"]) for event in events]
-    return Counter((s["partition"], s["hi"], s["lo"], op) for s, op in places)
+def origins(messages: list[Message]) -> Counter[tuple[bytes | None, str, int, int, str]]:
+    """How often each change of the origin stands in a topic (JSON). What a file lost at once has one place there."""
+    events = [(one.key(), json.loads(one.value() or b"")) for one in messages if one.value() is not None]
+    places = [(key, event["source"], event["op"]) for key, event in events]
+    return Counter((key, s["partition"], s["hi"], s["lo"], op) for key, s, op in places)
 
 
 def test_workers_die_and_the_rankings_are_the_ledger_s(company: Sales, stack: Stack) -> None:

@@ -15,7 +15,6 @@ ERRORS = "__connect.errors."
 """What the headers begin with."""
 LOCATOR = "topline.locator"
 """The header that says where a record stood at its source."""
-_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +50,15 @@ def _messages(client: Client, topic: str, partitions: range) -> Iterator[Message
         consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
         left = len(partitions)
         while left:
-            messages = consumer.consume(_AT_ONCE, client.settings.timeout)
-            if not messages:
+            message = consumer.poll(client.settings.timeout)
+            if message is None:
                 raise failure(KafkaError(KafkaError._TIMED_OUT), f"read {topic}")
-            for message in messages:
-                if (error := message.error()) is None:
-                    yield message
-                elif error.code() == KafkaError._PARTITION_EOF:
-                    left -= 1
-                else:
-                    raise failure(error, f"read {topic}")
+            if (error := message.error()) is None:
+                yield message
+            elif error.code() == KafkaError._PARTITION_EOF:
+                left -= 1
+            else:
+                raise failure(error, f"read {topic}")
 
 
 def _letter(topic: str, message: Message) -> TopicLetter:
