@@ -59,5 +59,5 @@ def test_a_connector_that_is_not_as_it_should_be_is_shown_and_brought_back(compa
     removed = project.call("debezium", "remove", "--forget")
     assert "pg_drop_replication_slot('topline_shop_debezium')" in removed
     assert "it is not there" in project.call("debezium", "status", expect=1)
-    assert "those that are: shop" in project.call("debezium", "apply", "branches", expect=2)
+    assert "those that do: shop" in project.call("debezium", "apply", "branches", expect=2)
     other.close()

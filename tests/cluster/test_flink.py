@@ -103,6 +103,7 @@ def test_other_settings_go_on_from_a_savepoint(sales: Company, history: list[Tol
     assert sales.differences(history[3].expected) == {}
 
 
+@pytest.mark.long
 def test_a_job_of_which_its_cluster_knows_nothing_goes_on_from_its_last_checkpoint(
     sales: Company, history: list[Told], stack: Stack
 ) -> None:

@@ -81,6 +81,7 @@ def test_the_examples_of_the_shipped_models_hold(batch: Batch) -> None:
     assert wrong_examples(ROOT / "sales", sales_plan(), batch) == {}
 
 
+@pytest.mark.long
 def test_the_order_system_of_tpch(batch: Batch) -> None:
     plan = tpch_plan(3)
     tables = specs(plan, TPCH)

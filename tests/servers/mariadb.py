@@ -42,6 +42,9 @@ class MariaDb:
             "--bind-address=127.0.0.1",
             "--innodb-buffer-pool-size=32M",
             "--skip-name-resolve",
+            "--server-id=1",
+            "--log-bin=changes",
+            "--binlog-format=ROW",
         ]
         command = [self._binaries["mariadbd"], "--no-defaults", *self._user, *options]
         with (self._folder / "log").open("ab") as log:

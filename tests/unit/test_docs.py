@@ -5,7 +5,7 @@ from pathlib import Path
 
 from topline.cli.main import app
 from topline.cli.reference import reference
-from topline.ingest.debezium import VALUES
+from topline.ingest.debezium import connector, postgres
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -17,7 +17,9 @@ def test_the_configuration_page_is_what_the_code_declares() -> None:
 
 def test_the_modes_of_debezium_are_listed_as_they_are() -> None:
     page = (ROOT / "docs" / "kafka.md").read_text()
-    assert [name for name, value in VALUES.items() if f"| `{name}` | `{value}` |" not in page] == []
+    assert [
+        name for name, value in {**connector.VALUES, **postgres.VALUES}.items() if f"| `{name}` | `{value}` |" not in page
+    ] == []
 
 
 def test_every_link_between_pages_leads_somewhere() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from topline.cli.opening import open_project
 from topline.cli.output import out, print_json, print_table
 from topline.errors import TransientError, UsageError, WorkError
-from topline.ingest.debezium import Connector, connectors
+from topline.ingest.debezium.connector import Connector, connectors
 from topline.ingest.signals import signal_snapshot
 from topline.ingest.standing import FAILED, Cluster, Standing
 from topline.kafka.topics import Difference
@@ -59,16 +59,12 @@ def remove_connectors(folder: Path, source: str | None, *, forget: bool, as_json
                 connect.stop(connector.name)
                 _patiently(connect.forget, connector.name)
             connect.remove(connector.name)
-    left = [{"source": c.source, "slot": c.config["slot.name"], "publication": c.config["publication.name"]} for c in wanted]
+    left = [{"source": connector.source, "leaves": connector.leaves} for connector in wanted]
     if as_json:
         print_json(left)
         return
     for one in left:
-        out.print(
-            f"{one['source']}: removed. The slot holds back the server's log: drop it where the connector does not come back: "
-            f"SELECT pg_drop_replication_slot('{one['slot']}'); DROP PUBLICATION {one['publication']}",
-            markup=False,
-        )
+        out.print(f"{one['source']}: removed. {one['leaves']}", markup=False)
 
 
 @contextmanager
@@ -80,9 +76,8 @@ def _opened(folder: Path, source: str | None) -> Iterator[tuple[list[Connector],
         chosen = [one for one in wanted if source in (None, one.source)]
         if not chosen:
             known = ", ".join(one.source for one in wanted) or "none"
-            raise UsageError(
-                f"no source {source or ''} is of kind postgres with `from: kafka`; those that are: {known}".replace("  ", " ")
-            )
+            asked = f"source {source}" if source else "source"
+            raise UsageError(f"no {asked} travels through Debezium (`from: kafka`, `via: debezium`); those that do: {known}")
         with closing(Cluster(project)) as cluster:
             yield chosen, cluster
 

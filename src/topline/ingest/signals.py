@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Sequence
 
 from topline.errors import TransientError, UsageError, WorkError
-from topline.ingest.debezium import Connector
+from topline.ingest.debezium.connector import Connector
 from topline.ingest.standing import Cluster
 from topline.kafka.client import KafkaError, Message, failure
 

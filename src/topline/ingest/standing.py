@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from topline.config import Project
 from topline.ingest.connect import Connect, State
-from topline.ingest.debezium import Connector
+from topline.ingest.debezium.connector import Connector
 from topline.kafka.client import AdminClient, Client
 from topline.kafka.java import hidden
 from topline.kafka.settings import Topics, kafka_settings

@@ -24,6 +24,11 @@ class SqlSettings(PolledSettings):
     """A relational database that SQLAlchemy knows."""
 
     kind: Literal["sql"] = Field("sql", description="Any relational database, asked by SQL; its log is not needed.")
+    via: Literal["ingest", "debezium"] = Field(
+        "ingest",
+        description="With `from: kafka`, who brings its tables there: `topline ingest`, by asking, or Debezium "
+        "(`topline debezium apply`), which reads the log of MySQL, MariaDB or SQL Server.",
+    )
     url: str = Field(
         description="SQLAlchemy URL: `mysql+pymysql://reader:${env:SHOP_PASSWORD}@db.example.org/shop`, `sqlite:///shop.db` "
         "(relative to the project). A password comes by reference: `${env:NAME}` or `${file:/path}`."

@@ -1,44 +1,34 @@
-"""Debezium for the PostgreSQL sources that travel through Kafka: the connector that each is to have.
+"""Debezium for the sources that travel through Kafka: the connector that each is to have.
 
-Source of the settings: Debezium 3.7, "PostgreSQL connector: connector properties". The modes in which values are written are
-fixed here: every reader of the topics rests on them.
+Source of the settings: Debezium 3.7, "connector properties" of each connector. The modes in which values are written are fixed
+here: every reader of the topics rests on them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from topline.config import Project
-from topline.dsn import parse_dsn
 from topline.errors import ConfigError
+from topline.ingest.debezium import postgres, relational
+from topline.ingest.debezium.captured import Captured, Origin
 from topline.kafka.java import java_settings
 from topline.kafka.names import signals_of, topic_of
 from topline.kafka.settings import KafkaSettings, kafka_settings
 from topline.kafka.topics import table_settings
 from topline.schema import TableSchema
-from topline.sources.postgres import Settings
-from topline.sources.postgres.tables import Target, targets
 from topline.sources.registry import Embedded, section_of
 
 VALUES = {
     "decimal.handling.mode": "string",
     "time.precision.mode": "isostring",
     "binary.handling.mode": "hex",
-    "interval.handling.mode": "string",
-    "hstore.handling.mode": "json",
     "tombstones.on.delete": "true",
     "skipped.operations": "none",
 }
-"""How values and deletions are written. A TRUNCATE is a record without a key, which no compacted topic takes: the task ends."""
-_RESELECT = {
-    "post.processors": "reselect",
-    "post.processors.reselect.type": "io.debezium.processors.reselect.ReselectColumnsPostProcessor",
-    "post.processors.reselect.reselect.unavailable.values": "true",
-    "post.processors.reselect.reselect.null.values": "false",
-    "post.processors.reselect.reselect.use.event.key": "true",
-}
-"""A large value that an update left as it was (TOAST) is not in the server's log: it is read from the row, so that a topic of
-which compaction left a key's last record has the whole row. Where the row is gone meanwhile, its deletion follows."""
+"""How values and deletions are written, whatever the database. A TRUNCATE is a record without a key, which no compacted topic
+takes: the task ends."""
 _APICURIO, _CONFLUENT = "io.apicurio.registry.utils.converter.AvroConverter", "io.confluent.connect.avro.AvroConverter"
 _JSON = "org.apache.kafka.connect.json.JsonConverter"
 _CCOMPAT = "/apis/ccompat/"
@@ -53,6 +43,7 @@ class Connector:
     topics   of its tables
     signals  the topic by which it is told what to do
     tables   by short name: a pattern that fits the table's name and no other
+    leaves   what stays behind where it is removed, and what to do about it
     """
 
     source: str
@@ -61,70 +52,54 @@ class Connector:
     topics: tuple[str, ...]
     signals: str
     tables: Mapping[str, str]
+    leaves: str
 
 
 def connectors(project: Project, tables: Mapping[str, TableSchema], embedded: Embedded) -> list[Connector]:
-    """Of each source of kind `postgres` with `from: kafka`. ConfigError, a fault a line, where one cannot be made."""
+    """Of each source with `from: kafka` and `via: debezium`. ConfigError, a fault a line, where one cannot be made."""
     cluster = kafka_settings(project)
     if cluster.connect is None:
         raise ConfigError("kafka.connect: where Kafka Connect is must be said: write its `url`")
     found: list[Connector] = []
     for name, raw in project.config.sources.items():
-        if raw.get("kind") != "postgres" or raw.get("from") != "kafka" or raw.get("via") == "ingest":
+        if raw.get("kind") not in _KINDS or raw.get("from") != "kafka":
             continue
         section = section_of(project, name, embedded)
-        settings = section.settings(Settings)
+        known, capture = _KINDS[raw["kind"]]
+        settings = section.settings(known)
         if settings is None or section.faults:
             raise ConfigError("\n".join(section.faults))
-        own = {full.partition(".")[2]: schema for full, schema in tables.items() if full.startswith(f"{name}.")}
-        found.append(_connector(project, name, settings, targets(name, own, settings)))
+        if settings.via == "debezium":
+            own = {full.partition(".")[2]: schema for full, schema in tables.items() if full.startswith(f"{name}.")}
+            found.append(_connector(project, name, capture(Origin(name, own, cluster, project.root), settings)))
     return found
 
 
-def _connector(project: Project, source: str, settings: Settings, tables: Mapping[str, Target]) -> Connector:
+_KINDS: Mapping[str, tuple[Any, Callable[[Origin, Any], Captured]]] = {
+    "postgres": (postgres.Settings, postgres.captured),
+    "sql": (relational.Settings, relational.captured),
+}
+
+
+def _connector(project: Project, source: str, database: Captured) -> Connector:
     cluster = kafka_settings(project)
     name, signals = f"{project.config.project}-{source}", signals_of(cluster.prefix, source)
-    topics = tuple(topic_of(cluster.prefix, source, one.namespace, one.relation) for one in tables.values())
-    config = {**dict(_config(source, settings, tables, cluster)), **_signals(name, signals, cluster, project.root)}
-    return Connector(source, name, config, topics, signals, {short: _pattern(one) for short, one in tables.items()})
+    topics = tuple(topic_of(cluster.prefix, source, *place) for place in database.places.values())
+    config = {**dict(_config(source, database, cluster)), **_signals(name, signals, cluster, project.root)}
+    return Connector(source, name, config, topics, signals, database.patterns, database.leaves)
 
 
-def _config(source: str, settings: Settings, tables: Mapping[str, Target], cluster: KafkaSettings) -> Iterator[tuple[str, str]]:
-    yield "connector.class", "io.debezium.connector.postgresql.PostgresConnector"
+def _config(source: str, database: Captured, cluster: KafkaSettings) -> Iterator[tuple[str, str]]:
     yield "tasks.max", "1"
-    yield from _database(settings).items()
-    yield "plugin.name", "pgoutput"
-    yield "topic.prefix", ".".join(part for part in (cluster.prefix, source) if part)
-    yield "slot.name", settings.slot or f"topline_{source}_debezium"
-    yield "publication.name", settings.publication or f"topline_{source}_debezium"
-    yield "publication.autocreate.mode", "filtered"
+    yield "topic.prefix", topic_of(cluster.prefix, source)
     # Names are patterns to Debezium.
-    yield "table.include.list", ",".join(_pattern(one) for one in tables.values())
-    yield "message.key.columns", ";".join(f"{_pattern(one)}:{','.join(one.schema.key)}" for one in tables.values())
+    yield "table.include.list", ",".join(database.patterns.values())
+    yield "message.key.columns", ";".join(f"{database.patterns[name]}:{','.join(key)}" for name, key in database.keys.items())
     yield "exactly.once.support", "required"
-    yield "heartbeat.interval.ms", str(int(settings.heartbeat * 1000))
     yield from VALUES.items()
-    yield from _RESELECT.items()
+    yield from database.config.items()
     yield from _topics(cluster).items()
     yield from _converters(cluster)
-
-
-def _pattern(table: Target) -> str:
-    return f"{_exactly(table.namespace)}\\.{_exactly(table.relation)}"
-
-
-def _exactly(name: str) -> str:
-    """A name as a pattern that it alone fits (Java's regular expressions)."""
-    return "".join(one if one.isalnum() or one == "_" else f"\\{one}" for one in name)
-
-
-def _database(settings: Settings) -> dict[str, str]:
-    found = parse_dsn(settings.dsn)
-    named = {"hostname": "host", "port": "port", "user": "user", "password": "password", "dbname": "dbname"}
-    values = {f"database.{ours}": str(found[theirs]) for ours, theirs in named.items() if found.get(theirs) is not None}
-    if (mode := found.get("sslmode")) is not None:
-        values["database.sslmode"] = str(mode)
-    return {"database.port": "5432", **values}
 
 
 def _topics(cluster: KafkaSettings) -> dict[str, str]:

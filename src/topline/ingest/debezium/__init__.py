@@ -1,0 +1,1 @@
+"""Debezium's connectors, as topline.yml says them."""
