@@ -1,5 +1,7 @@
 """A shop in MariaDB, captured from its log by Debezium: the rankings follow its sales, and its own types come as they are."""
 
+import json
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,9 @@ from tests.cluster.stack import Stack
 from tests.polling import until
 from tests.project import TestProject, embedded_dsn, new_project
 from tests.servers.mariadb import MariaDb, mariadb
+from topline.cli.opening import open_project
+from topline.ingest.debezium.connector import connectors
+from topline.live.start import load_plan
 
 __all__ = ["mariadb"]
 pytestmark = [pytest.mark.cluster, pytest.mark.system]
@@ -40,6 +45,13 @@ CORRECTIONS = (
 )
 
 
+def capture(project: TestProject, url: str) -> None:
+    """Its shop by Debezium from another database."""
+    with changed(project.folder) as written:
+        tables: dict[str, dict[str, str]] = {name: {} for name in written["sources"]["shop"]["tables"]}
+        written["sources"]["shop"] = {"kind": "sql", "url": url, "from": "kafka", "via": "debezium", "tables": tables}
+
+
 @pytest.fixture
 def url(mariadb: MariaDb) -> str:
     found = mariadb.url("shop")
@@ -51,10 +63,7 @@ def url(mariadb: MariaDb) -> str:
 def project(tmp_path: Path, stack: Stack, url: str) -> Iterator[TestProject]:
     made = new_project(tmp_path / "sales")
     configure(made, stack, "json")
-    with changed(made.folder) as written:
-        tables: dict[str, dict[str, str]] = {name: {} for name in written["sources"]["shop"]["tables"]}
-        login = url.replace("mysql+pymysql", "mariadb+pymysql")
-        written["sources"]["shop"] = {"kind": "sql", "url": login, "from": "kafka", "via": "debezium", "tables": tables}
+    capture(made, url.replace("mysql+pymysql", "mariadb+pymysql"))
     with made.server() as server:
         server.dsn("topline")
         yield made
@@ -86,3 +95,22 @@ def rankings(project: TestProject) -> list[tuple[object, ...]]:
     with psycopg.connect(embedded_dsn(project, "topline")) as connection:
         query = "SELECT date::text, country, region, city, total_sales::text, transaction_count FROM topline.top_sales_by_city"
         return connection.execute(f"{query} ORDER BY country".encode()).fetchall()
+
+
+@pytest.mark.parametrize(("driver", "plugin"), [("mysql+pymysql", "MySqlConnector"), ("mssql+pyodbc", "SqlServerConnector")])
+def test_the_settings_of_others_are_known_to_their_connectors(driver: str, plugin: str, tmp_path: Path, stack: Stack) -> None:
+    """There is no server here: whatever else is wrong, Connect says it of that setting."""
+    made = new_project(tmp_path / "sales")
+    configure(made, stack, "json")
+    capture(made, f"{driver}://reader:secret@127.0.0.1:1/shop")
+    project = open_project(made.folder)
+    [connector] = connectors(project, load_plan(project).tables, lambda _setting, name: name)
+    body = json.dumps({**connector.config, "name": connector.name}).encode()
+    address = f"{stack.connect.url}/connector-plugins/{plugin}/config/validate"
+    request = urllib.request.Request(address, body, {"Content-Type": "application/json"}, method="PUT")
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        found = json.load(answer)["configs"]
+    wrong = {one["value"]["name"]: one["value"]["errors"] for one in found if one["value"]["errors"]}
+    assert wrong.keys() <= {"database.hostname", "database.port", "database.user", "database.password"}, wrong
+    known = {one["value"]["name"] for one in found}
+    assert {"table.include.list", "schema.history.internal.kafka.topic", "message.key.columns", "time.precision.mode"} <= known
