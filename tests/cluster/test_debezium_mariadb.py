@@ -102,7 +102,7 @@ def test_the_settings_of_others_are_known_to_their_connectors(driver: str, plugi
     """There is no server here: whatever else is wrong, Connect says it of that setting."""
     made = new_project(tmp_path / "sales")
     configure(made, stack, "json")
-    capture(made, f"{driver}://reader:secret@127.0.0.1:1/shop")
+    capture(made, f"{driver}://reader@127.0.0.1:1/shop")
     project = open_project(made.folder)
     [connector] = connectors(project, load_plan(project).tables, lambda _setting, name: name)
     body = json.dumps({**connector.config, "name": connector.name}).encode()

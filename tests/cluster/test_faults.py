@@ -104,12 +104,16 @@ def kill_engine(made: House) -> None:
 
 
 def kill_results(made: House) -> None:
-    """The registry has its schemas there, too."""
+    """The registry has its schemas there, too. Flink's JDBC connector may end its TaskManager with it: what supervises one
+    starts it again."""
     pid = made.stack.postgres.pid()
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     made.company.sell(1)
     made.stack.postgres.start()
+    made.company.sell(5)
+    if made.stack.flink.task_manager.pid is None:
+        made.stack.flink.task_manager.start()
 
 
 def kill_task_manager(made: House) -> None:

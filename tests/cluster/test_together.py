@@ -62,7 +62,7 @@ def test_tpch_through_debezium_is_what_postgres_says(scale: float, tmp_path: Pat
         for _ in range(60):
             refresh.step()
         wanted = expected(dsn, PLACES)
-        until(lambda: shown(flink) == wanted, timeout=300, every=1, what="Flink's results are PostgreSQL's own answer")
+        until(lambda: shown(flink) == wanted, timeout=180, every=1, what="Flink's results are PostgreSQL's own answer")
         project.json("run", "--engine", "spark", env=spark)
         assert shown(spark) == wanted
         project.json("flink", "stop", env=flink)

@@ -1,6 +1,7 @@
 """Kafka Connect's REST API: connectors made, changed, looked at and removed."""
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,8 @@ from topline.errors import TransientError, WorkError
 from topline.kafka.rest import client
 from topline.kafka.settings import Connect as Settings
 
-_BUSY = (409, 500, 503)  # the first: its workers share the work out anew
+_BUSY = (409, 500, 503)
+_PATIENCE, _REST = 30.0, 0.5  # seconds for which workers may share out, and between two questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,16 +70,22 @@ class Connect:
         return [_state("connector", found["connector"]), *tasks]
 
     def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """The answer; None where there is nothing of the name, or nothing to say."""
-        try:
-            answer = self._client.request(method, self._url + path, json=body)
-        except httpx2.HTTPError as error:
-            raise TransientError(f"Kafka Connect {self._url} does not answer: {error or type(error).__name__}") from None
+        """The answer; None where there is nothing of the name, or nothing to say. Workers that share their work out anew are
+        waited for."""
+        deadline = time.monotonic() + _PATIENCE
+        while _shares_out(answer := self._answer(method, path, body)) and time.monotonic() < deadline:
+            time.sleep(_REST)
         if answer.status_code == 404:
             return None
         if not answer.is_success:
             raise self._failure(answer, f"{method} {path.partition('?')[0]}")
         return _parsed(answer)
+
+    def _answer(self, method: str, path: str, body: Mapping[str, Any] | None) -> httpx2.Response:
+        try:
+            return self._client.request(method, self._url + path, json=body)
+        except httpx2.HTTPError as error:
+            raise TransientError(f"Kafka Connect {self._url} does not answer: {error or type(error).__name__}") from None
 
     def _failure(self, answer: httpx2.Response, asked: str) -> WorkError:
         found = _parsed(answer)
@@ -85,6 +93,10 @@ class Connect:
         text = f"Kafka Connect {self._url} refuses {asked}: {answer.status_code} {said or answer.text[:500]}"
         busy = answer.status_code in (400, 409, 500, 503) if asked.endswith("/offsets") else answer.status_code in _BUSY
         return TransientError(text) if busy else WorkError(text)
+
+
+def _shares_out(answer: httpx2.Response) -> bool:
+    return answer.status_code in _BUSY and "rebalance" in answer.text
 
 
 def _state(what: str, found: Mapping[str, Any]) -> State:
