@@ -1,6 +1,6 @@
 """Published rankings, and a client that asks a real server for them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -8,10 +8,13 @@ from zoneinfo import ZoneInfo
 import httpx2
 import pyarrow as pa
 import pytest
+from fastapi import Request
 
 from tests.conftest import Postgres
 from tests.integration.results.support import NOON, SCHEMA, emptied, model
 from topline.api import create_app, serve
+from topline.api.access import ANYBODY, Caller
+from topline.models.plan import ProjectPlan
 from topline.results import EngineStatus, Epoch, Publisher, Reader, Replace, SourceStatus, StatusWriter
 from topline.schema import Column, TableSchema, Type
 
@@ -47,7 +50,37 @@ CITIES = _schema(
 )
 SALESMEN = _schema("top_salesmen", ("date", "salesman_id"), **_DAILY, rank=Type.BIGINT)
 DAILY = _schema("salesman_daily", ("date", "salesman_id"), **_DAILY)
-MODELS = {schema.name: model(schema, indexes=()) for schema in (CITIES, SALESMEN, DAILY)}
+BY_CITY = _schema(
+    "salesman_city_daily",
+    ("date", "salesman_id", "country", "region", "city"),
+    date=Type.DATE,
+    salesman_id=Type.TEXT,
+    country=Type.TEXT,
+    region=Type.TEXT,
+    city=Type.TEXT,
+    total_sales=Type.DECIMAL,
+    deals_closed=Type.BIGINT,
+)
+REJECTED = _schema(
+    "rejected_sales",
+    ("source", "source_table", "row_key"),
+    source=Type.TEXT,
+    source_table=Type.TEXT,
+    row_key=Type.TEXT,
+    reason=Type.TEXT,
+    original=Type.TEXT,
+)
+_INDEXES = {"top_sales_by_city": (("date", "total_sales desc", "country", "region", "city"),)}
+MODELS = {
+    schema.name: model(
+        schema,
+        indexes=_INDEXES.get(schema.name, ()),
+        depends_on=("shop.orders", "branches.sales"),
+        description=f"What {schema.name} is",
+    )
+    for schema in (CITIES, SALESMEN, DAILY, BY_CITY, REJECTED)
+}
+PLAN = ProjectPlan("test", "Europe/Rome", {}, MODELS, (), "")
 
 
 def _rows(schema: TableSchema, rows: list[tuple[object, ...]]) -> Replace:
@@ -73,11 +106,24 @@ def first_epoch() -> Epoch:
     cities.append(_city("Roma", "99999999999999.9999", day=date(2026, 11, 20)))
     salesmen = [_salesman("S1", "9360.0000"), _salesman("S2", "3090.5000")]
     days = [*salesmen, _salesman("S1", "3.0000", date(2026, 11, 19)), _salesman("S3", "0.5000", date(2026, 11, 19))]
+    by_city = [
+        (DAY, "S1", "IT", "Lazio", "Roma", Decimal("9353.0000"), 3),
+        (DAY, "S1", "IT", "Puglia", "Bari", Decimal("7.0000"), 1),
+        (DAY, "S2", "IT", "Lazio", "Roma", Decimal("3090.5000"), 4),
+        (date(2026, 11, 19), "S1", "IT", "Lazio", "Roma", Decimal("3.0000"), 4),
+        (date(2026, 11, 19), "S3", "IT", "", "Zara", Decimal("0.5000"), 4),
+    ]
+    rejected = [
+        ("branches", "branches.sales", "17", "city missing", "17;2026-11-21;;;S1;12.50"),
+        ("shop", "shop.orders", "4", "amount missing", "order_id=4"),
+    ]
     ranked = [(*row, place) for place, row in enumerate(salesmen, 1)]
     models = {
         "top_sales_by_city": _rows(CITIES, cities),
         "top_salesmen": _rows(SALESMEN, ranked),
         "salesman_daily": _rows(DAILY, days),
+        "salesman_city_daily": _rows(BY_CITY, by_city),
+        "rejected_sales": _rows(REJECTED, rejected),
     }
     return Epoch(7, models, {"shop": NOON, "branches": OLDER})
 
@@ -87,11 +133,8 @@ class Results:
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
-        plans = {
-            name: model(plan.schema, indexes=(), depends_on=("shop.orders", "branches.sales")) for name, plan in MODELS.items()
-        }
         self.publisher = Publisher(dsn, SCHEMA, state_id="state-1")
-        self.publisher.open(plans, epoch=7, published={})
+        self.publisher.open(MODELS, epoch=7, published={})
         self.status = StatusWriter(dsn, SCHEMA)
 
     def say(self, *sources: SourceStatus) -> None:
@@ -128,11 +171,17 @@ def client(results: Results) -> Iterator[httpx2.Client]:
 
 
 class api_over:  # noqa: N801 - reads as a function
-    """A client of the API over `dsn`, served on a free port."""
+    """A client of the API over `dsn`, served on a free port; `caller`: who asks."""
 
-    def __init__(self, dsn: str, clock: datetime = LATE_EVENING) -> None:
-        self.reader = Reader(dsn, SCHEMA, connections=2, wait=1).open()
-        self.server = serve(create_app(self.reader, ZoneInfo("Europe/Rome"), clock=lambda: clock), "127.0.0.1", 0)
+    def __init__(
+        self, dsn: str, clock: datetime = LATE_EVENING, caller: Caller = ANYBODY, replicas: Sequence[str] = ()
+    ) -> None:
+        async def identify(request: Request) -> Caller:
+            return caller
+
+        self.reader = Reader(dsn, SCHEMA, connections=2, wait=1, replicas=replicas).open()
+        app = create_app(self.reader, ZoneInfo("Europe/Rome"), plan=PLAN, clock=lambda: clock, identify=identify)
+        self.server = serve(app, "127.0.0.1", 0)
         self.client = httpx2.Client(base_url=self.server.url, timeout=20)
 
     def __enter__(self) -> httpx2.Client:
