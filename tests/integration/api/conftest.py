@@ -15,7 +15,7 @@ from tests.integration.results.support import NOON, SCHEMA, emptied, model
 from topline.api import create_app, serve
 from topline.api.access import ANYBODY, Caller
 from topline.models.plan import ProjectPlan
-from topline.results import EngineStatus, Epoch, Publisher, Reader, Replace, SourceStatus, StatusWriter
+from topline.results import DeadLetterStatus, EngineStatus, Epoch, Publisher, Reader, Replace, SourceStatus, StatusWriter
 from topline.schema import Column, TableSchema, Type
 
 DAY = date(2026, 11, 21)
@@ -83,7 +83,7 @@ MODELS = {
 PLAN = ProjectPlan("test", "Europe/Rome", {}, MODELS, (), "")
 
 
-def _rows(schema: TableSchema, rows: list[tuple[object, ...]]) -> Replace:
+def model_rows(schema: TableSchema, rows: list[tuple[object, ...]]) -> Replace:
     return Replace([pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema.arrow)])
 
 
@@ -119,11 +119,11 @@ def first_epoch() -> Epoch:
     ]
     ranked = [(*row, place) for place, row in enumerate(salesmen, 1)]
     models = {
-        "top_sales_by_city": _rows(CITIES, cities),
-        "top_salesmen": _rows(SALESMEN, ranked),
-        "salesman_daily": _rows(DAILY, days),
-        "salesman_city_daily": _rows(BY_CITY, by_city),
-        "rejected_sales": _rows(REJECTED, rejected),
+        "top_sales_by_city": model_rows(CITIES, cities),
+        "top_salesmen": model_rows(SALESMEN, ranked),
+        "salesman_daily": model_rows(DAILY, days),
+        "salesman_city_daily": model_rows(BY_CITY, by_city),
+        "rejected_sales": model_rows(REJECTED, rejected),
     }
     return Epoch(7, models, {"shop": NOON, "branches": OLDER})
 
@@ -139,6 +139,12 @@ class Results:
 
     def say(self, *sources: SourceStatus) -> None:
         self.status.write(EngineStatus(NOON), sources)
+
+    def tell(self, letters: Sequence[DeadLetterStatus]) -> None:
+        """Dead letters, beside the two sources as they run."""
+        sources = [SourceStatus("shop", "postgres", "running", lag_bytes=0, time=NOON, rows=7)]
+        sources.append(SourceStatus("branches", "files", "running", time=OLDER, rows=4, dead_letters=len(letters)))
+        self.status.write(EngineStatus(NOON), sources, letters)
 
     def close(self) -> None:
         self.status.close()
