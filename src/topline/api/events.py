@@ -33,21 +33,21 @@ class Streams:
         self._heard = heard
         self._most = most
         self._heartbeat = heartbeat
-        self._open: dict[Queue, asyncio.AbstractEventLoop] = {}
+        self.open: dict[Queue, asyncio.AbstractEventLoop] = {}
         self._closed = False
 
     def close(self) -> None:
         self._closed = True
-        for queue, loop in list(self._open.items()):
+        for queue, loop in list(self.open.items()):
             loop.call_soon_threadsafe(_put, queue, None)
 
     def stream(self, last: int | None) -> AsyncIterator[bytes]:
         """What to send to a new listener, which has seen `last`. 503 where there are too many."""
-        if self._closed or len(self._open) >= self._most:
+        if self._closed or len(self.open) >= self._most:
             detail = f"{self._most} listeners are the most that there may be here at once"
             raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "the server stops" if self._closed else detail)
         queue: Queue = asyncio.Queue(_QUEUED)
-        self._open[queue] = asyncio.get_running_loop()
+        self.open[queue] = asyncio.get_running_loop()
         return self._told(queue, last)
 
     async def _told(self, queue: Queue, last: int | None) -> AsyncIterator[bytes]:
@@ -59,7 +59,7 @@ class Streams:
                 while (text := await self._next(queue)) is not None:
                     yield text
         finally:
-            del self._open[queue]
+            del self.open[queue]
 
     async def _next(self, queue: Queue) -> bytes | None:
         if self._closed and queue.empty():

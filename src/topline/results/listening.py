@@ -43,6 +43,12 @@ class Heard:
         for tell in told:
             tell(publication)
 
+    @property
+    def last(self) -> list[Publication]:
+        """The newest at the end."""
+        with self._lock:
+            return list(self._last)
+
     def follow(self, tell: Callable[[Publication], None]) -> list[Publication]:
         """Have each later publication told, in the listener's thread; returns the last ones until now."""
         with self._lock:

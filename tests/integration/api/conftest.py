@@ -14,6 +14,7 @@ from tests.conftest import Postgres
 from tests.integration.results.support import NOON, SCHEMA, emptied, model
 from topline.api import create_app, serve
 from topline.api.access import ANYBODY, Caller
+from topline.api.events import Streams
 from topline.models.plan import ProjectPlan
 from topline.results import DeadLetterStatus, EngineStatus, Epoch, Publisher, Reader, Replace, SourceStatus, StatusWriter
 from topline.schema import Column, TableSchema, Type
@@ -87,7 +88,7 @@ def model_rows(schema: TableSchema, rows: list[tuple[object, ...]]) -> Replace:
     return Replace([pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema.arrow)])
 
 
-def _city(name: str, total: str, region: str = "", day: date = DAY) -> tuple[object, ...]:
+def city_row(name: str, total: str, region: str = "", day: date = DAY) -> tuple[object, ...]:
     return (day, "IT", region, name, Decimal(total), 3, Decimal("4150.1667"), Decimal("9000.0000"))
 
 
@@ -98,12 +99,12 @@ def _salesman(number: str, total: str, day: date = DAY) -> tuple[object, ...]:
 def first_epoch() -> Epoch:
     """Three cities (two tied), one of the day before; two salesmen; two sources, of which one is older."""
     cities = [
-        _city("Roma", "12450.5000", "Lazio"),
-        _city("Zara", "5.0000"),
-        _city("Étretat", "5.0000"),
-        _city("Bari", "7", "Puglia"),
+        city_row("Roma", "12450.5000", "Lazio"),
+        city_row("Zara", "5.0000"),
+        city_row("Étretat", "5.0000"),
+        city_row("Bari", "7", "Puglia"),
     ]
-    cities.append(_city("Roma", "99999999999999.9999", day=date(2026, 11, 20)))
+    cities.append(city_row("Roma", "99999999999999.9999", day=date(2026, 11, 20)))
     salesmen = [_salesman("S1", "9360.0000"), _salesman("S2", "3090.5000")]
     days = [*salesmen, _salesman("S1", "3.0000", date(2026, 11, 19)), _salesman("S3", "0.5000", date(2026, 11, 19))]
     by_city = [
@@ -180,15 +181,27 @@ class api_over:  # noqa: N801 - reads as a function
     """A client of the API over `dsn`, served on a free port; `caller`: who asks."""
 
     def __init__(
-        self, dsn: str, clock: datetime = LATE_EVENING, caller: Caller = ANYBODY, replicas: Sequence[str] = ()
+        self,
+        dsn: str,
+        clock: datetime = LATE_EVENING,
+        caller: Caller = ANYBODY,
+        replicas: Sequence[str] = (),
+        most: int = 10,
+        heartbeat: float = 15,
     ) -> None:
         async def identify(request: Request) -> Caller:
             return caller
 
         self.reader = Reader(dsn, SCHEMA, connections=2, wait=1, replicas=replicas).open()
         app = create_app(self.reader, ZoneInfo("Europe/Rome"), plan=PLAN, clock=lambda: clock, identify=identify)
+        self.streams = app.state.streams = Streams(self.reader.publications, most, heartbeat)
         self.server = serve(app, "127.0.0.1", 0)
         self.client = httpx2.Client(base_url=self.server.url, timeout=20)
+
+    def heard_of(self, epoch: int) -> bool:
+        """Whether this process has heard of the epoch's publication."""
+        last = self.reader.publications.last
+        return bool(last) and last[-1].epoch == epoch
 
     def __enter__(self) -> httpx2.Client:
         return self.client
