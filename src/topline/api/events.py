@@ -8,6 +8,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 from starlette.responses import StreamingResponse
+from starlette.types import Receive
 
 from topline.answers import Event
 from topline.api.access import Caller, needs
@@ -41,16 +42,17 @@ class Streams:
         for queue, loop in list(self.open.items()):
             loop.call_soon_threadsafe(_put, queue, None)
 
-    def stream(self, last: int | None) -> AsyncIterator[bytes]:
-        """What to send to a new listener, which has seen `last`. 503 where there are too many."""
+    def require_room(self) -> None:
+        """503 where there are too many listeners, or the server stops."""
         if self._closed or len(self.open) >= self._most:
             detail = f"{self._most} listeners are the most that there may be here at once"
             raise ProblemError(HTTPStatus.SERVICE_UNAVAILABLE, "the server stops" if self._closed else detail)
+
+    async def told(self, last: int | None, receive: Receive) -> AsyncIterator[bytes]:
+        """What to send to a new listener, which has seen `last`, until it leaves or the server stops."""
         queue: Queue = asyncio.Queue(_QUEUED)
         self.open[queue] = asyncio.get_running_loop()
-        return self._told(queue, last)
-
-    async def _told(self, queue: Queue, last: int | None) -> AsyncIterator[bytes]:
+        leaving = asyncio.create_task(_left(receive, queue))
         try:
             with self._following(queue) as before:
                 yield _RETRY
@@ -59,6 +61,7 @@ class Streams:
                 while (text := await self._next(queue)) is not None:
                     yield text
         finally:
+            leaving.cancel()
             del self.open[queue]
 
     async def _next(self, queue: Queue) -> bytes | None:
@@ -82,6 +85,13 @@ class Streams:
             yield before
         finally:
             self._heard.leave(tell)
+
+
+async def _left(receive: Receive, queue: Queue) -> None:
+    """Nothing is sent for a while, so that nobody would notice."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    _put(queue, None)
 
 
 def _put(queue: Queue, told: Publication | None) -> None:
@@ -136,4 +146,5 @@ async def events(
     if request.scope.get("head"):
         return Response(media_type=MEDIA_TYPE, headers=_HEADERS)
     streams: Streams = request.app.state.streams
-    return StreamingResponse(streams.stream(last), media_type=MEDIA_TYPE, headers=_HEADERS)
+    streams.require_room()
+    return StreamingResponse(streams.told(last, request.receive), media_type=MEDIA_TYPE, headers=_HEADERS)

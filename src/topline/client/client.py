@@ -43,6 +43,7 @@ class Client:
 
     def __init__(self, url: str, token: str | None = None, *, timeout: float = 30.0) -> None:
         headers = {"Accept": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
+        self._streaming = httpx2.Timeout(timeout, read=_SILENCE)
         self._http = httpx2.Client(base_url=url, headers=headers, timeout=timeout)
 
     def sales_by_city(
@@ -123,8 +124,7 @@ class Client:
     def events(self, after: int | None = None) -> Iterator[Event]:
         """Each publication from now on, or from the epoch `after`, until the server ends the stream."""
         headers = {"Accept": "text/event-stream"} | ({} if after is None else {"Last-Event-ID": str(after)})
-        timeout = httpx2.Timeout(self._http.timeout, read=_SILENCE)
-        with self._http.stream("GET", f"{_API}events", headers=headers, timeout=timeout) as answer:
+        with self._http.stream("GET", f"{_API}events", headers=headers, timeout=self._streaming) as answer:
             if not answer.is_success:
                 answer.read()
                 require_success(answer)
