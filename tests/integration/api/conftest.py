@@ -178,19 +178,20 @@ def client(results: Results) -> Iterator[httpx2.Client]:
 
 
 class api_over:  # noqa: N801 - reads as a function
-    """A client of the API over `dsn`, served on a free port; `caller`: who asks."""
+    """A client of the API over `dsn`, served on a free port; `caller`: who asks, or `callers`, each time another."""
 
     def __init__(
         self,
         dsn: str,
         clock: datetime = LATE_EVENING,
         caller: Caller = ANYBODY,
+        callers: Iterator[Caller] | None = None,
         replicas: Sequence[str] = (),
         most: int = 10,
         heartbeat: float = 15,
     ) -> None:
         async def identify(request: Request) -> Caller:
-            return caller
+            return next(callers) if callers else caller
 
         self.reader = Reader(dsn, SCHEMA, connections=2, wait=1, replicas=replicas).open()
         app = create_app(self.reader, ZoneInfo("Europe/Rome"), plan=PLAN, clock=lambda: clock, identify=identify)

@@ -117,7 +117,7 @@ def test_listeners_are_bounded_and_make_room_when_they_leave(published: Results)
 
 
 def test_comments_show_that_the_stream_stands(published: Results) -> None:
-    with (api := api_over(published.dsn, heartbeat=0.05)) as client, client.stream("GET", PATH) as stream:
+    with api_over(published.dsn, heartbeat=0.05) as client, client.stream("GET", PATH) as stream:
         lines = stream.iter_lines()
         assert ": still here" in [next(lines) for _ in range(3)]
 
