@@ -11,6 +11,7 @@ from topline import __version__
 from topline.api import events, health, models, operations, sales, salesmen
 from topline.api.access import Identify, anybody
 from topline.api.delivery import Delivery
+from topline.api.documented import install_examples
 from topline.api.events import Streams
 from topline.api.ingest import Intakes
 from topline.api.ingest import router as ingest
@@ -60,6 +61,7 @@ def create_app(
         app.state.intakes = Intakes(intakes)
         app.include_router(ingest)
     install_reference(app)
+    install_examples(app)
     app.add_middleware(Delivery, generation=lambda: results.generation, today=app.state.today)
     install_problems(app, hosts)
     app.add_middleware(Head)

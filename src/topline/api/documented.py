@@ -6,6 +6,8 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+from fastapi import FastAPI
+
 from topline.api.problems import responses
 from topline.api.representations import CSV, JSON, PARQUET
 
@@ -30,17 +32,31 @@ def examples() -> dict[str, dict[str, Any]]:
     return found
 
 
-def answers(path: str, *statuses: HTTPStatus, tables: bool = False, success: int = 200) -> dict[int | str, dict[str, Any]]:
+def answers(*statuses: HTTPStatus, tables: bool = False, success: int = 200) -> dict[int | str, dict[str, Any]]:
     """`responses` of an endpoint that reads. `tables`: its rows come as CSV and Parquet too."""
-    shown = {"example": examples()[path]["answer"]} if path in examples() else {}
-    content: dict[str, Any] = {JSON: shown, **(_TABLES if tables else {})}
-    fine: dict[str, Any] = {"content": content}
+    fine: dict[str, Any] = {"content": {JSON: {}, **(_TABLES if tables else {})}}
     if success == HTTPStatus.OK:
         fine["headers"] = _HEADERS
         changed: dict[int | str, dict[str, Any]] = {304: {"description": "As `If-None-Match` has it: nothing changed."}}
     else:
         changed = {}
     return {success: fine, **changed, **responses(*READ, *statuses)}
+
+
+def install_examples(app: FastAPI) -> None:
+    """Put into the document once it is made: FastAPI would leave every null out of an example."""
+    made = app.openapi
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            paths = made()["paths"]
+            for path, example in examples().items():
+                [operation] = paths[path].values()
+                [success] = [one for status, one in operation["responses"].items() if status in ("200", "202")]
+                success["content"][JSON]["example"] = example["answer"]
+        return made()
+
+    app.openapi = document  # type: ignore[method-assign]
 
 
 _HEADERS: dict[str, Any] = {

@@ -38,7 +38,7 @@ def _published(ask: Ask) -> dict[str, ModelPlan]:
     return {name: model for name, model in models.items() if model.published}
 
 
-@router.get(_ALL, responses=answers(_ALL), response_model=Models)
+@router.get(_ALL, responses=answers(), response_model=Models)
 def list_models(ask: Annotated[Ask, Depends(asking("sales:read", (JSON,)))]) -> Response:
     """The published models: keys, columns, types and descriptions, and what their rows may be ordered by."""
     page = ask.whole(published(), len(_published(ask)) or 1)
@@ -60,7 +60,7 @@ def _described(model: ModelPlan, epoch: int) -> dict[str, Any]:
     }
 
 
-@router.get(_ONE, responses=answers(_ONE, HTTPStatus.NOT_FOUND, tables=True), response_model=Rows)
+@router.get(_ONE, responses=answers(HTTPStatus.NOT_FOUND, tables=True), response_model=Rows)
 def rows_of_model(
     request: Request,
     ask: Annotated[Ask, Depends(asking("sales:read"))],
@@ -112,7 +112,7 @@ def _filters(request: Request, schema: TableSchema) -> tuple[dict[str, Any], lis
     return filters, faults
 
 
-@router.get(_LINEAGE, responses=answers(_LINEAGE), response_model=Drawing.KIND)
+@router.get(_LINEAGE, responses=answers(), response_model=Drawing.KIND)
 def lineage(request: Request, ask: Annotated[Ask, Depends(asking("sales:read", (JSON,)))]) -> Response:
     """Tables, models and results with their columns and SQL, and where each column's values come from, one step back."""
     drawing: Drawing = request.app.state.drawing

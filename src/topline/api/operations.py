@@ -37,7 +37,7 @@ class LettersQuery(BaseModel):
     cursor: Cursor = None
 
 
-@router.get(_SOURCES, responses=answers(_SOURCES), response_model=Sources)
+@router.get(_SOURCES, responses=answers(), response_model=Sources)
 def list_sources(ask: OnlyJson) -> Response:
     """Each source: its state, how far it lags, how fresh its published figures are, and what went wrong last."""
     page = ask.whole(sources(), _MOST_SOURCES)
@@ -54,7 +54,7 @@ def _behind(taken: str | None, published: str | None) -> float | None:
     return max(0.0, (dt.datetime.fromisoformat(taken) - dt.datetime.fromisoformat(published)).total_seconds())
 
 
-@router.get(_LETTERS, responses=answers(_LETTERS, tables=True), response_model=Letters)
+@router.get(_LETTERS, responses=answers(tables=True), response_model=Letters)
 def list_letters(ask: Annotated[Ask, Depends(asking("operations:read"))], query: Annotated[LettersQuery, Query()]) -> Response:
     """What could not be read, the newest first; the engine mirrors the newest 200."""
     ask.caller.require_all_cities("a dead letter")
@@ -62,7 +62,7 @@ def list_letters(ask: Annotated[Ask, Depends(asking("operations:read"))], query:
     return ask.listed(Letters, "dead_letters", dead_letters(**filters), Asked(query.limit, query.cursor, filters))
 
 
-@router.get(_LETTER, responses=answers(_LETTER, HTTPStatus.NOT_FOUND), response_model=LetterAnswer)
+@router.get(_LETTER, responses=answers(HTTPStatus.NOT_FOUND), response_model=LetterAnswer)
 def one_letter(
     ask: OnlyJson, number: Annotated[int, Path(ge=1, le=2**63 - 1, description="As the list has it (`id`).", examples=[1])]
 ) -> Response:
@@ -86,7 +86,7 @@ def _text(raw: bytes) -> str | None:
 @router.post(
     _REPLAY,
     status_code=HTTPStatus.ACCEPTED,
-    responses=answers(_REPLAY, success=HTTPStatus.ACCEPTED),
+    responses=answers(success=HTTPStatus.ACCEPTED),
     dependencies=[Depends(require_own_origin)],
 )
 def replay_letters(

@@ -39,7 +39,7 @@ class RejectedQuery(BaseModel):
     cursor: Cursor = None
 
 
-@router.get(_RANKING, responses=answers(_RANKING, tables=True), response_model=Cities)
+@router.get(_RANKING, responses=answers(tables=True), response_model=Cities)
 def sales_by_city(ask: Annotated[Ask, Depends(asking("sales:read"))], query: Annotated[CityQuery, Query()]) -> Response:
     """The cities with the highest sales of a day or, exactly, of a range. Ties: by country, region and city, in bytes."""
     days = days_of(query, ask.today)
@@ -49,7 +49,7 @@ def sales_by_city(ask: Annotated[Ask, Depends(asking("sales:read"))], query: Ann
     return ask.listed(Cities, "cities", listing, asked, range_fields(days))
 
 
-@router.get(_HISTORY, responses=answers(_HISTORY, tables=True), response_model=CityHistory)
+@router.get(_HISTORY, responses=answers(tables=True), response_model=CityHistory)
 def history_of_city(
     ask: Annotated[Ask, Depends(asking("sales:read"))], query: Annotated[CityHistoryQuery, Query()]
 ) -> Response:
@@ -61,7 +61,7 @@ def history_of_city(
     return ask.answer(CityHistory, page, {**place, "from": days.first, "to": days.last}, ("days", listing))
 
 
-@router.get(_REJECTED, responses=answers(_REJECTED, tables=True), response_model=RejectedSales)
+@router.get(_REJECTED, responses=answers(tables=True), response_model=RejectedSales)
 def rejected_sales(
     ask: Annotated[Ask, Depends(asking("operations:read"))], query: Annotated[RejectedQuery, Query()]
 ) -> Response:

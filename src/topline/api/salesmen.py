@@ -23,7 +23,7 @@ SalesmanId = Annotated[str, Path(description="As the rankings have it.", example
 Asking = Annotated[Ask, Depends(asking("salesmen:read"))]
 
 
-@router.get(_TOP, responses=answers(_TOP, tables=True), response_model=Salesmen)
+@router.get(_TOP, responses=answers(tables=True), response_model=Salesmen)
 def best_salesmen(ask: Asking, query: Annotated[RankingQuery, Query()]) -> Response:
     """The best salesmen of a day, or of a range, in the whole country. Ties: by id, in bytes."""
     days = days_of(query, ask.today)
@@ -34,7 +34,7 @@ def best_salesmen(ask: Asking, query: Annotated[RankingQuery, Query()]) -> Respo
 
 @router.get(
     "/api/v1/salesmen/{salesman_id:path}/history",
-    responses=answers(_HISTORY, HTTPStatus.NOT_FOUND, tables=True),
+    responses=answers(HTTPStatus.NOT_FOUND, tables=True),
     response_model=History,
 )
 def history_of_salesman(ask: Asking, salesman_id: SalesmanId, query: Annotated[SpanQuery, Query()]) -> Response:
@@ -51,7 +51,7 @@ def history_of_salesman(ask: Asking, salesman_id: SalesmanId, query: Annotated[S
 
 @router.get(
     "/api/v1/salesmen/{salesman_id:path}",
-    responses=answers(_ONE, HTTPStatus.NOT_FOUND),
+    responses=answers(HTTPStatus.NOT_FOUND),
     response_model=SalesmanAnswer,
 )
 def one_salesman(

@@ -84,7 +84,7 @@ MODELS = {
 PLAN = ProjectPlan("test", "Europe/Rome", {}, MODELS, (), "")
 
 
-def model_rows(schema: TableSchema, rows: list[tuple[object, ...]]) -> Replace:
+def model_rows(schema: TableSchema, rows: Sequence[tuple[object, ...]]) -> Replace:
     return Replace([pa.Table.from_pylist([dict(zip(schema.names, row, strict=True)) for row in rows], schema=schema.arrow)])
 
 
@@ -127,6 +127,12 @@ def first_epoch() -> Epoch:
         "rejected_sales": model_rows(REJECTED, rejected),
     }
     return Epoch(7, models, {"shop": NOON, "branches": OLDER})
+
+
+LETTERS = (
+    DeadLetterStatus(1, "branches", "branches.sales", "inbox/rome.csv:7", "3 fields, not 9", NOON, "open", b"17;Roma;12.50"),
+    DeadLetterStatus(2, "branches", "branches.sales", "inbox/bari.csv:2", "not UTF-8", NOON, "replayed", b"\xff\x00"),
+)
 
 
 class Results:
@@ -177,6 +183,17 @@ def client(results: Results) -> Iterator[httpx2.Client]:
         yield opened
 
 
+@pytest.fixture(scope="module")
+def api(postgres: Postgres) -> Iterator[httpx2.Client]:
+    """One for all tests of a module that only read."""
+    results = Results(postgres.dsn("api"))
+    results.publisher.publish(first_epoch())
+    results.tell(LETTERS)
+    with api_over(results.dsn) as opened:
+        yield opened
+    results.close()
+
+
 class api_over:  # noqa: N801 - reads as a function
     """A client of the API over `dsn`, served on a free port; `caller`: who asks, or `callers`, each time another."""
 
@@ -189,11 +206,12 @@ class api_over:  # noqa: N801 - reads as a function
         replicas: Sequence[str] = (),
         most: int = 10,
         heartbeat: float = 15,
+        wait: float = 1,
     ) -> None:
         async def identify(request: Request) -> Caller:
             return next(callers) if callers else caller
 
-        self.reader = Reader(dsn, SCHEMA, connections=2, wait=1, replicas=replicas).open()
+        self.reader = Reader(dsn, SCHEMA, connections=2, wait=wait, replicas=replicas).open()
         app = create_app(self.reader, ZoneInfo("Europe/Rome"), plan=PLAN, clock=lambda: clock, identify=identify)
         self.streams = app.state.streams = Streams(self.reader.publications, most, heartbeat)
         self.server = serve(app, "127.0.0.1", 0)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import Postgres
 from tests.integration.api import ledger
-from tests.integration.api.conftest import Results, api_over
+from tests.integration.api.conftest import BY_CITY, Results, api_over
 from tests.integration.api.ledger import DAYS, FIRST, PLACES, Sale
 from tests.integration.results.support import SCHEMA
 from topline.api.access import Caller
@@ -71,7 +71,7 @@ def test_salesmen_of_a_range_are_exact_on_pages_of_any_size(
 @_QUIET
 @given(limit=st.integers(1, 400), order=st.sampled_from(["date,salesman_id,country,region,city", "-total_sales", "city,-date"]))
 def test_pages_joined_are_the_whole_in_any_order(reader: Reader, limit: int, order: str) -> None:
-    schema = ledger.BY_CITY
+    schema = BY_CITY
     indexes = (("total_sales desc",), ("city", "date desc"))
     listing = model_rows(schema, orders(schema.key, indexes)[order], {})
     found = whole(reader, listing, limit)

@@ -71,7 +71,16 @@ def test_a_spoilt_cursor_is_refused(spoilt: str, api: httpx2.Client) -> None:
 def test_a_cursor_that_somebody_made_up_is_refused(api: httpx2.Client) -> None:
     """With the right checksum, and values that no row has."""
     body = json.loads(base64.urlsafe_b64decode(_cursor(api) + "==")[6:])
-    for place in ([1], ["x", "IT", "", "Zara"], [None, "\0", "", ""], ["1", "\ud800", "", ""], {}, 5, [[], [], [], []]):
+    places: list[object] = [
+        [1],
+        ["x", "IT", "", "Zara"],
+        [None, "\0", "", ""],
+        ["1", "\ud800", "", ""],
+        {},
+        5,
+        [[], [], [], []],
+    ]
+    for place in places:
         made = json.dumps([body[0], 7, place]).encode()
         cursor = base64.urlsafe_b64encode(hashlib.blake2b(made, digest_size=6).digest() + made).decode()
         require_problem(api.get(CITY, params={"date": "2026-11-21", "cursor": cursor}), 422)
