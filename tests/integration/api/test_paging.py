@@ -9,10 +9,12 @@ import httpx2
 import pytest
 
 from tests.conftest import Postgres
-from tests.integration.api.conftest import Results, api_over, first_epoch
+from tests.integration.api.conftest import REJECTED, Results, api_over, first_epoch
 from tests.integration.api.test_api import require_problem
+from tests.integration.api.test_exact import whole
 from tests.integration.results.support import NOON, SCHEMA, execute
-from topline.results import Epoch
+from topline.results import Epoch, Reader
+from topline.results.questions import model_rows, orders
 
 CITY = "/api/v1/sales/city"
 
@@ -170,3 +172,21 @@ def test_lineage_names_columns_one_step_back(api: httpx2.Client) -> None:
     assert models["top_salesmen"]["result"] == f"{SCHEMA}.top_salesmen"
     [origin] = models["top_salesmen"]["columns"][0]["origins"]
     assert origin == {"relation": "shop.orders", "column": "date"}
+
+
+def test_pages_pass_rows_without_a_value_in_either_direction(postgres: Postgres) -> None:
+    """NULL sorts as greater than all: the last ascending, the first descending."""
+    results = Results(postgres.dsn("nulls"))
+    results.publisher.publish(first_epoch())
+    values = ", ".join(f"('s', 't', '{n}', {'NULL' if n % 2 else repr(str(n % 4))}, '')" for n in range(8))
+    execute(results.dsn, f"TRUNCATE {SCHEMA}.rejected_sales; INSERT INTO {SCHEMA}.rejected_sales VALUES {values}")
+    reader = Reader(results.dsn, SCHEMA, connections=2).open()
+    try:
+        for spelled, expected in (("reason", "04261357"), ("-reason", "13572604")):
+            order = orders(REJECTED.key, (("reason",), ("reason desc",)))[spelled]
+            listing = model_rows(REJECTED, order, {})
+            for limit in range(1, 9):
+                assert "".join(row["row_key"] for row in whole(reader, listing, limit)) == expected
+    finally:
+        reader.close()
+        results.close()
