@@ -1,6 +1,7 @@
 """One question of one caller: what every endpoint does around the question itself."""
 
 import datetime as dt
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -63,7 +64,7 @@ class Ask:
     ) -> Response:
         """`kind` with these fields; `rows`: the name under which the page's rows stand there, and what they are rows of."""
         as_of = as_of_answer(page.as_of, changed=begin is not None and begin.epoch != page.as_of.epoch)
-        headers = {_AS_OF: as_of.model_dump_json()}
+        headers = {_AS_OF: json.dumps(as_of.model_dump(mode="json"))}  # a header is ASCII
         if fields.get("next"):
             headers["link"] = f'<{fields["next"]}>; rel="next"'
         if self._media != JSON and rows is not None:

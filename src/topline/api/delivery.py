@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from topline.api.access import caller
 from topline.api.problems import ProblemError
+from topline.errors import ToplineError
 
 AS_OF = b"topline-as-of"
 VARY = b"Accept, Accept-Encoding"
@@ -95,10 +96,10 @@ class Delivery:
             self._bytes += len(made.body)
 
     async def _key(self, scope: Scope) -> Key | None:
-        """What an answer depends on. None for a caller who is refused: the app says so, as to everybody else."""
+        """What an answer depends on. None for a caller who cannot be told: the app says so, as of everything."""
         try:
             who = await caller(Request(scope))
-        except ProblemError:
+        except (ProblemError, ToplineError):
             return None
         accept = b",".join(value for name, value in scope["headers"] if name == b"accept")
         return who, scope["path"], scope["query_string"], accept, self._today()

@@ -133,7 +133,13 @@ def _place(listing: Listing, place: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _value(kind: Type, value: Any) -> Any:
-    return value if value is None or kind in (Type.BIGINT, Type.BOOLEAN) else typed(kind, value)
+    """TypeError or ValueError where the column cannot have it."""
+    if value is None:
+        return None
+    own = {Type.BIGINT: int, Type.BOOLEAN: bool}.get(kind, str)
+    if type(value) is not own:
+        raise TypeError(f"{own.__name__} is expected")
+    return typed(kind, str(value).lower() if own is bool else str(value))
 
 
 _CHECKSUM = 6

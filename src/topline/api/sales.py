@@ -27,7 +27,7 @@ class CityQuery(RankingQuery):
 class CityHistoryQuery(SpanQuery):
     country: PlainText = Field(description="The city is (country, region, city).")
     region: PlainText = Field("", description="Empty where the city's sales name none.")
-    city: PlainText
+    city: PlainText = Field(description="The city's name.")
 
 
 class RejectedQuery(BaseModel):
