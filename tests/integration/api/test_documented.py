@@ -47,6 +47,15 @@ def test_every_endpoint_of_published_data_has_an_example(api: httpx2.Client) -> 
     assert {path for path in paths if path.startswith("/api/")} - {"/api/v1/events"} == set(examples())
 
 
+def test_every_endpoint_and_every_parameter_is_described(api: httpx2.Client) -> None:
+    document = api.get("/openapi.json").json()
+    assert document["openapi"].startswith("3.1")
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            assert operation["description"]
+            assert all(parameter.get("description") for parameter in operation.get("parameters", [])), operation["operationId"]
+
+
 def steady(answer: object) -> object:
     """Without what the clock says."""
     text = json.dumps(answer, sort_keys=True)

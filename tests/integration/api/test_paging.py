@@ -81,6 +81,8 @@ def test_a_cursor_that_somebody_made_up_is_refused(api: httpx2.Client) -> None:
         {},
         5,
         [[], [], [], []],
+        ["1", [], "", ""],
+        [1, "", "", ""],
     ]
     for place in places:
         made = json.dumps([body[0], 7, place]).encode()
