@@ -3,6 +3,7 @@
 The hot path: an answer that was asked for since the last publication is given from memory, without the app behind.
 """
 
+import asyncio
 import datetime as dt
 import gzip
 import hashlib
@@ -64,7 +65,8 @@ class Delivery:
     """Remembers an answer as long as `generation()` is what it was before the answer was made; None: nobody can tell.
 
     So epochs that one client sees never go back: whoever reads a newer one from the database moves the generation on.
-    An answer is given again to callers with the same rights only, and on the same business day.
+    An answer is given again to callers with the same rights only, and on the same business day. Who asks for what is being
+    made waits for it: a publication does not have one question asked by everybody at once.
     """
 
     def __init__(self, app: ASGIApp, generation: Callable[[], int | None], today: Callable[[], dt.date]) -> None:
@@ -72,6 +74,7 @@ class Delivery:
         self._generation = generation
         self._today = today
         self._answers: dict[Key, Kept] = {}
+        self._coming: dict[Key, asyncio.Future[Kept | None]] = {}
         self._bytes = 0
         self._of: int | None = None
 
@@ -82,18 +85,33 @@ class Delivery:
         generation = self._generation() if scope["path"].startswith(_REMEMBERED) else None
         key = None if generation is None else await self._key(scope)
         if key is None:
-            await self._asked(scope, receive, send)
+            await _send(await self._made(scope, receive), scope, send)
             return
         if generation != self._of or len(self._answers) >= _MOST or self._bytes >= _MOST_BYTES:
-            self._answers, self._bytes, self._of = {}, 0, generation
-        kept = self._answers.get(key)
-        if kept is not None:
-            await kept.send(scope, send)
-            return
-        made = await self._asked(scope, receive, send)
-        if made is not None and generation == self._generation() == self._of:
-            self._answers[key] = made
+            self._answers, self._coming, self._bytes, self._of = {}, {}, 0, generation
+        kept = self._answers.get(key) or await self._awaited(key)
+        await _send(kept or await self._first(key, scope, receive), scope, send)
+
+    async def _awaited(self, key: Key) -> Kept | None:
+        """The answer that is being made for somebody else who asked the same; None where there is none, or it fails."""
+        coming = self._coming.get(key)
+        return None if coming is None else await asyncio.shield(coming)
+
+    async def _first(self, key: Key, scope: Scope, receive: Receive) -> Kept | list[Message]:
+        """The app's answer, for those who ask the same meanwhile too; remembered where it still holds."""
+        coming: asyncio.Future[Kept | None] = asyncio.get_running_loop().create_future()
+        generation, answers, waiting = self._of, self._answers, self._coming
+        waiting[key] = coming
+        made: Kept | list[Message] = []
+        try:
+            made = await self._made(scope, receive)
+        finally:
+            waiting.pop(key, None)
+            coming.set_result(made if isinstance(made, Kept) else None)
+        if isinstance(made, Kept) and generation == self._generation() == self._of:
+            answers[key] = made
             self._bytes += len(made.body)
+        return made
 
     async def _key(self, scope: Scope) -> Key | None:
         """What an answer depends on. None for a caller who cannot be told: the app says so, as of everything."""
@@ -104,8 +122,8 @@ class Delivery:
         accept = b",".join(value for name, value in scope["headers"] if name == b"accept")
         return who, scope["path"], scope["query_string"], accept, self._today()
 
-    async def _asked(self, scope: Scope, receive: Receive, send: Send) -> Kept | None:
-        """The app's answer, sent; kept where it is a whole one. Others (problems) go as they are."""
+    async def _made(self, scope: Scope, receive: Receive) -> Kept | list[Message]:
+        """The app's answer: kept where it is a whole one; others (problems) as they are."""
         held: list[Message] = []
 
         async def hold(message: Message) -> None:
@@ -113,12 +131,16 @@ class Delivery:
 
         await self._app(scope, receive, hold)
         if held and held[0].get("status") == 200:
-            kept = Kept(held[0]["headers"], b"".join(message.get("body", b"") for message in held[1:]))
-            await kept.send(scope, send)
-            return kept
-        for message in held:
-            await send(message)
-        return None
+            return Kept(held[0]["headers"], b"".join(message.get("body", b"") for message in held[1:]))
+        return held
+
+
+async def _send(answer: Kept | list[Message], scope: Scope, send: Send) -> None:
+    if isinstance(answer, Kept):
+        await answer.send(scope, send)
+        return
+    for message in answer:
+        await send(message)
 
 
 def _is_answer(scope: Scope) -> bool:
