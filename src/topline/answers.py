@@ -4,8 +4,9 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+MOST_LETTERS = 2**53 - 1  # what every reader of JSON takes for a whole number
 Money = Annotated[str, Field(description="A decimal with four places, as a string.", examples=["1250.5000"])]
 
 
@@ -205,12 +206,20 @@ class LetterAnswer(Answer, Letter):
     truncated: bool
 
 
+def _whole(value: object) -> object:
+    """2.0 is a whole number to JSON (RFC 8259, 6), "2" is none."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+LetterNumber = Annotated[int, BeforeValidator(_whole), Field(strict=True, ge=1, le=MOST_LETTERS)]
+
+
 class ReplayRequest(BaseModel):
     """Dead letters to be read again."""
 
     model_config = ConfigDict(extra="forbid")
 
-    letters: list[Annotated[int, Field(strict=True, ge=1, le=2**63 - 1)]] = Field(min_length=1, max_length=1000)
+    letters: list[LetterNumber] = Field(min_length=1, max_length=1000)
 
 
 class ReplayAccepted(BaseModel):

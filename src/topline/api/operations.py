@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from topline.answers import LetterAnswer, Letters, ReplayAccepted, ReplayRequest, Sources
+from topline.answers import MOST_LETTERS, LetterAnswer, Letters, ReplayAccepted, ReplayRequest, Sources
 from topline.api.access import require_own_origin
 from topline.api.asking import Ask, Asked, asking, not_found
 from topline.api.documented import answers
@@ -21,7 +21,7 @@ from topline.results.questions import dead_letter, dead_letters, sources
 
 router = APIRouter(tags=["operations"])
 _SOURCES, _LETTERS = "/api/v1/sources", "/api/v1/dead-letters"
-_LETTER, _REPLAY = f"{_LETTERS}/{{number}}", f"{_LETTERS}/replay"
+_NUMBERED, _REPLAY = f"{_LETTERS}/{{number:int}}", f"{_LETTERS}/replay"
 _MOST_SOURCES = 10_000
 
 OnlyJson = Annotated[Ask, Depends(asking("operations:read", (JSON,)))]
@@ -62,9 +62,9 @@ def list_letters(ask: Annotated[Ask, Depends(asking("operations:read"))], query:
     return ask.listed(Letters, "dead_letters", dead_letters(**filters), Asked(query.limit, query.cursor, filters))
 
 
-@router.get(_LETTER, responses=answers(HTTPStatus.NOT_FOUND), response_model=LetterAnswer)
+@router.get(_NUMBERED, responses=answers(HTTPStatus.NOT_FOUND), response_model=LetterAnswer)
 def one_letter(
-    ask: OnlyJson, number: Annotated[int, Path(ge=1, le=2**63 - 1, description="As the list has it (`id`).", examples=[1])]
+    ask: OnlyJson, number: Annotated[int, Path(ge=1, le=MOST_LETTERS, description="As the list has it (`id`).", examples=[1])]
 ) -> Response:
     """A dead letter with its bytes."""
     ask.caller.require_all_cities("a dead letter")
@@ -86,7 +86,7 @@ def _text(raw: bytes) -> str | None:
 @router.post(
     _REPLAY,
     status_code=HTTPStatus.ACCEPTED,
-    responses=answers(success=HTTPStatus.ACCEPTED),
+    responses=answers(HTTPStatus.BAD_REQUEST, success=HTTPStatus.ACCEPTED),
     dependencies=[Depends(require_own_origin)],
 )
 def replay_letters(

@@ -24,7 +24,11 @@ MOST_ROWS = 1000
 
 Limit = Annotated[int, Field(ge=1, le=MOST_ROWS, description="Most rows of a page.")]
 Cursor = Annotated[
-    str | None, Field(max_length=20_000, description="Where a page begins: it comes from the `next` of the page before.")
+    str | None,
+    Field(
+        description="Where a page begins: it comes from the `next` of the page before.",
+        json_schema_extra={"pattern": "^[A-Za-z0-9_-]+$"},  # `read_cursor` says more than a pattern could
+    ),
 ]
 
 
