@@ -212,7 +212,7 @@ class api_over:  # noqa: N801 - reads as a function
             return next(callers) if callers else caller
 
         self.reader = Reader(dsn, SCHEMA, connections=2, wait=wait, replicas=replicas).open()
-        app = create_app(self.reader, ZoneInfo("Europe/Rome"), plan=PLAN, clock=lambda: clock, identify=identify)
+        app = self.app = create_app(self.reader, ZoneInfo("Europe/Rome"), plan=PLAN, clock=lambda: clock, identify=identify)
         self.streams = app.state.streams = Streams(self.reader.publications, most, heartbeat)
         self.server = serve(app, "127.0.0.1", 0)
         self.client = httpx2.Client(base_url=self.server.url, timeout=20)

@@ -11,7 +11,7 @@ from tests.conftest import Postgres
 from tests.integration.api.conftest import Results, api_over, first_epoch
 from tests.integration.api.test_api import addresses, require_problem
 from tests.polling import until
-from topline.api.access import ALL, Caller, Scope
+from topline.api.access import ALL, Caller, Scope, caller
 from topline.results.questions import Places
 
 ROMA: Places = frozenset({("IT", "Lazio", None)})
@@ -112,6 +112,15 @@ def test_what_is_remembered_is_for_the_same_rights_only(published: Results) -> N
             assert [len(answer.json()["cities"]) for answer in (everybody, roma, again)] == [4, 1, 4]
             assert len({everybody.headers["etag"], roma.headers["etag"], again.headers["etag"]}) == 2
             require_problem(nobody, 403)
+
+
+def test_the_dependency_may_be_overridden(published: Results) -> None:
+    """As tests do: every endpoint asks the one dependency, and nothing is remembered past it."""
+    with (api := api_over(published.dsn)) as client:
+        until(lambda: api.reader.generation)
+        assert len(client.get("/api/v1/sales/city").json()["cities"]) == 4
+        api.app.dependency_overrides[caller] = lambda: Caller(cities=ROMA)
+        assert len(client.get("/api/v1/sales/city").json()["cities"]) == 1
 
 
 def test_pages_of_other_origins_may_not_replay(callers: Callers) -> None:

@@ -21,6 +21,7 @@ class App:
         self.asked = 0
         self.go = asyncio.Event()
         self.state = State({"identify": anybody})
+        self.dependency_overrides: dict[object, object] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self.asked += 1
@@ -127,6 +128,16 @@ def test_other_rights_are_another_answer() -> None:
         rule = Caller(name="ann", cities=frozenset({("IT", None, None)}))
         same = Caller(name="bob", cities=frozenset({("IT", None, None)}))
         assert [await world.ask(), await world.ask(rule), await world.ask(same)] == [(200, b"1"), (200, b"2"), (200, b"2")]
+
+    asyncio.run(scenario())
+
+
+def test_with_a_dependency_overridden_nothing_is_remembered() -> None:
+    async def scenario() -> None:
+        world = World()
+        world.app.go.set()
+        world.app.dependency_overrides[anybody] = anybody
+        assert [await world.ask(), await world.ask()] == [(200, b"1"), (200, b"2")]
 
     asyncio.run(scenario())
 
