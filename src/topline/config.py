@@ -47,6 +47,11 @@ class ResultsSettings(Settings):
         "A password comes by reference: `${env:NAME}` or `${file:/path}`.",
     )
     schema_: str = Field("topline", alias="schema", description="Schema of the result tables. One engine writes it.")
+    replicas: tuple[str, ...] = Field(
+        (),
+        description="DSNs of read replicas of that database: the API asks them in turn, and the database itself where they do "
+        "not answer or lag behind what was shown.",
+    )
     swap_fraction: float = Field(
         0.3,
         gt=0,

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from topline.api.answers import Accepted, InboxStanding
+from topline.answers import Accepted, InboxStanding
+from topline.api.access import Caller, needs, require_own_origin
 from topline.api.problems import ProblemError, responses
 from topline.api.receiving import Body, Budget, receive
 from topline.sources.push import Intake
@@ -25,7 +26,7 @@ _BODIES = 4  # largest bodies that are held at once
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 TableName = Annotated[str, Path(description="`source.table`, or the table's own name where only one source has it.")]
-router = APIRouter()
+router = APIRouter(tags=["ingest"])
 
 
 class Intakes:
@@ -66,19 +67,6 @@ class Intakes:
 def _intakes(request: Request) -> Intakes:
     found: Intakes = request.app.state.intakes
     return found
-
-
-def require_own_origin(request: Request) -> None:
-    """A web page of another origin must not make a reader's browser send (RFC 6454, 7): without an Origin it is no browser."""
-    origin = request.headers.get("origin")
-    own = f"{request.url.scheme}://{request.url.netloc}"
-    if origin is not None and origin != own:
-        raise ProblemError(HTTPStatus.FORBIDDEN, f"pages of {origin!r} may not send here; the Origin has to be {own}")
-
-
-def caller(request: Request) -> str:  # noqa: ARG001 - logins come with roles
-    """Who asks, by name: nobody has one yet."""
-    return ""
 
 
 def idempotency_key(
@@ -138,7 +126,7 @@ async def send_rows(
     response: Response,
     table: TableName,
     intakes: Annotated[Intakes, Depends(_intakes)],
-    who: Annotated[str, Depends(caller)],
+    who: Annotated[Caller, Depends(needs("ingest:write"))],
     key: Annotated[str | None, Depends(idempotency_key)],
 ) -> Accepted:
     """Put rows into a table's inbox: all of the request or nothing. Accepted means on the disk, for the engine to take."""
@@ -146,16 +134,20 @@ async def send_rows(
     content = _content(request)
     signature = intake.table.signature
     check = Check(signature, request.headers.get(signature.header)) if signature else None
-    with intakes.only_one(intake.name, who, key), intakes.budget.share() as share:
+    with intakes.only_one(intake.name, who.name, key), intakes.budget.share() as share:
         body = await receive(request, intake.settings.max_body_bytes, share, check)
-        once = Once(who, key, body.digest) if key is not None else None
+        once = Once(who.name, key, body.digest) if key is not None else None
         receipt = await run_in_threadpool(_accept, intake, body, content, once)
     if receipt.replayed:
         response.headers["Idempotent-Replayed"] = "true"
     return _accepted(intake, receipt)
 
 
-@router.get(PATH + "{table}", responses=responses(HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE))
+@router.get(
+    PATH + "{table}",
+    responses=responses(HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.SERVICE_UNAVAILABLE),
+    dependencies=[Depends(needs("ingest:write"))],
+)
 def inbox_standing(table: TableName, intakes: Annotated[Intakes, Depends(_intakes)]) -> InboxStanding:
     """How far the engine is with what was sent to a table's source."""
     intake = intakes.named(table)

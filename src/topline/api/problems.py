@@ -8,26 +8,16 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from topline.answers import Problem
 from topline.errors import StateError, TransientError
 
 MEDIA_TYPE = "application/problem+json"
 _TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}  # RFC 9110; older Pythons have older names
+_SHOWN = 200  # characters of what was found
 _log = logging.getLogger(__name__)
-
-
-class Problem(BaseModel):
-    """RFC 9457. `type` is about:blank, so `title` is the status in words; `detail` says what and what to do."""
-
-    type: str = "about:blank"
-    title: str = Field(description="The HTTP status in words.", examples=["Service Unavailable"])
-    status: int = Field(description="The HTTP status.", examples=[503])
-    detail: str = Field(description="What is wrong here, and what to do.")
-    instance: str = Field(description="The path that was asked for.", examples=["/readyz"])
-    errors: list[str] = Field(default_factory=list, description="Each fault by itself, where there may be several.")
 
 
 class ProblemError(Exception):
@@ -124,7 +114,7 @@ def _fault(fault: dict[str, Any]) -> str:
     where = str(fault["loc"][-1])
     if fault["type"] == "extra_forbidden":
         return f"{where}: no such parameter"
-    return f"{where}: {fault['msg']} (found {fault['input']!r})"
+    return f"{where}: {fault['msg']} (found {repr(fault['input'])[:_SHOWN]})"
 
 
 async def _unavailable(request: Request, error: Exception) -> Response:

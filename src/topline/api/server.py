@@ -16,6 +16,7 @@ class Server:
     """A running API; a context manager. `port` is the one that it got, `url` where to ask."""
 
     def __init__(self, app: FastAPI, host: str, port: int) -> None:
+        self._app = app
         self._socket = _listen(host, port)
         self.port: int = self._socket.getsockname()[1]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
@@ -31,7 +32,9 @@ class Server:
         return self._thread.is_alive()
 
     def stop(self) -> None:
-        """Finish what is asked, and let go of the port. May be called twice."""
+        """Finish what is asked, end the streams, and let go of the port. May be called twice."""
+        if (streams := getattr(self._app.state, "streams", None)) is not None:
+            streams.close()  # they would not end by themselves
         self._uvicorn.should_exit = True
         self._thread.join(_GRACE + 5)
         self._socket.close()

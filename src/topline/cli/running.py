@@ -185,12 +185,13 @@ def session(
             )
         )
         results = project.config.results
-        reader = Reader(begun.results_dsn, results.schema_).open()
+        replicas = [begun.databases(dsn) for dsn in results.replicas]
+        reader = Reader(begun.results_dsn, results.schema_, replicas=replicas).open()
         stack.callback(reader.close)
         taken = intakes(begun.sources.values())
         for intake in taken:
             stack.callback(intake.close)
-        app = create_app(reader, project.zone, intakes=taken, troubles=lambda: troubles(begun.engine))
+        app = create_app(reader, project.zone, plan=begun.plan, intakes=taken, troubles=lambda: troubles(begun.engine))
         server = stack.enter_context(serve(app, project.config.api.host, project.config.api.port))
         attendant = _attendant(project, begun)
         EngineFile(os.getpid(), server.url, time.time()).write(project.state_dir)

@@ -16,7 +16,8 @@ from topline.cli.terminal import CityLine, Report, SalesmanLine, SourceLine, Vie
 from topline.errors import TransientError
 from topline.live.status import disk_troubles
 from topline.live.troubles import of_results, of_source
-from topline.results import Ranking
+from topline.results import Page
+from topline.results.questions import Days, top_cities, top_salesmen
 from topline.sources.reader import ReaderState, Status
 
 SHOWN = 20
@@ -103,13 +104,14 @@ class ViewSource:
             notes=tuple(notes),
         )
 
-    def _rankings(self, today: date, notes: list[str]) -> "tuple[Ranking | None, Ranking | None]":
+    def _rankings(self, today: date, notes: list[str]) -> "tuple[Page | None, Page | None]":
         models = self._running.started.plan.models
         if not {"top_sales_by_city", "top_salesmen"} <= models.keys():
             return None, None
         try:
             reader = self._running.reader
-            return reader.top_cities(today, SHOWN), reader.top_salesmen(today, SHOWN)
+            day = Days.one(today)
+            return reader.page(top_cities(day), SHOWN), reader.page(top_salesmen(day), SHOWN)
         except TransientError as error:
             notes.append(f"results: {error}")
             return None, None

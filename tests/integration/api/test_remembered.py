@@ -6,6 +6,7 @@ from tests.integration.api.conftest import Results, api_over
 from tests.integration.results.support import NOON, SCHEMA, execute
 from tests.polling import until
 from topline.results import Epoch, Reader
+from topline.results.questions import Days, top_salesmen
 
 PATH = "/api/v1/sales/city"
 
@@ -59,7 +60,7 @@ def test_whoever_reads_a_newer_epoch_ends_all_older_answers(published: Results) 
 
 
 def _generation_after_reading(reader: Reader) -> int | None:
-    reader.top_salesmen(NOON.date(), 1)
+    reader.page(top_salesmen(Days.one(NOON.date())), 1)
     return reader.generation
 
 
