@@ -13,6 +13,9 @@
 # make setup-dbt             .venv-dbt, in which the tests run dbt (make test does it by itself)
 .PHONY: help setup setup-dbt demo test test-long test-cluster test-cluster-long stack-up stack-down soak mutants lint format lock bench
 
+## Python keeps what it compiled, as users have it, for the hundreds of processes that tests start.
+export PYTHONDONTWRITEBYTECODE :=
+
 help:
 	@sed -n 's/^# //p' Makefile
 

@@ -86,6 +86,7 @@ def test_killed_at_a_point_it_leaves_a_whole_epoch(quick: Company, point: str) -
     killed_at(quick, point, passes=1, ready_first=False)
 
 
+@pytest.mark.long
 def test_results_that_are_down_at_the_start_are_waited_for(quick: Company) -> None:
     down_at_the_start(quick)
 
