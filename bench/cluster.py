@@ -17,7 +17,7 @@ import yaml
 from bench.events import Stream, make, rankings
 from bench.events.topics import write_events, write_load
 from bench.events.truth import require
-from bench.figures import Figure
+from bench.figures import Bar, Figure
 from bench.kafka import WIRES, Wire, create, settings
 from bench.meter import Spent
 from bench.meter import run as measured
@@ -29,7 +29,7 @@ from tests.cluster.stack import JARS, Stack
 from topline.kafka.formats import writer_of
 from topline.kafka.settings import KafkaSettings
 
-SIZES = {"small": (60_000, 40_000, 1), "full": (1_000_000, 1_000_000, 2)}
+SIZES = {"small": (60_000, 40_000, 1), "full": (1_000_000, 1_000_000, 1)}
 """Sales that are made first, change events on top, runs of each engine."""
 _TUNED = {"pipeline.object-reuse": "true"}
 MINI_BATCH, ONE_BY_ONE = {"latency": 1, "rows": 20_000}, {"latency": 0}
@@ -72,8 +72,9 @@ def run(scale: str) -> Iterator[Figure]:
         for number in range(times):
             for way in _ways():
                 spent.setdefault(way.name, []).append(_measure(stack, way, stream, number))
-        for name, found in spent.items():
-            yield _figure(name, found, load + events)
+        figures = {name: _figure(name, found, load + events) for name, found in spent.items()}
+    yield from figures.values()
+    yield from (_beside_flink(wire, figures) for wire in WIRES)
 
 
 def _fill(stack: Stack, wire: Wire, stream: Stream) -> None:
@@ -134,6 +135,13 @@ def _figure(name: str, spent: list[Spent], events: int) -> Figure:
     cpu = [one.cpu + sum(one.others.values()) for one in spent]
     note = f"{events:,} events, {last.wall:.0f} s; CPU-seconds: the command {last.cpu:.0f}, {others}"
     return Figure(name, "events/s", [events / one.wall for one in spent], cpu, events, "events", None, note)
+
+
+def _beside_flink(wire: Wire, figures: Mapping[str, Figure]) -> Figure:
+    """How many times as much the live engine does a CPU-second as Flink does at its best."""
+    ours = figures[f"live engine, {_shown(wire)}"].a_cpu_second or 0
+    theirs = [figure.a_cpu_second or 0 for name, figure in figures.items() if "Flink" in name and name.endswith(_shown(wire))]
+    return Figure(f"live engine to Flink, events a CPU-second, {_shown(wire)}", "times", [ours / max(theirs)], bar=Bar(5))
 
 
 def _topic(wire: Wire) -> str:

@@ -23,6 +23,8 @@ NAMES = (
     "log",
     "publish",
     "push",
+    "kafka",
+    "cluster",
 )
 """In the order of the page."""
 
