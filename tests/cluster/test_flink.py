@@ -41,6 +41,7 @@ POISON = {
     "half a character": (b'{"order_id": "p"}', b'{"op": "c", "after": {"order_id": "p", "status": "\\ud83d"}}'),
     "a tombstone of nothing": (b'{"other": 1}', None),
     "a field that does not fit": (b'{"order_id": "p"}', b'{"op": "c", "after": {"order_id": "p", "ordered_at": "soon"}}'),
+    "5 MB": (b'{"order_id": "p"}', b'{"op": "c", "after": {"order_id": "' + b"p" * (5 << 20)),
     "left out by TOAST": (b'{"order_id": "p"}', b'{"op":"u","after":{"order_id":"p","status":"__debezium_unavailable_value"}}'),
 }
 

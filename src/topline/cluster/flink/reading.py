@@ -70,6 +70,8 @@ _READ = {
 _WRITTEN = {
     "connector": "kafka", "key.format": "raw", "key.fields": "key", "value.format": "raw", "value.fields-include": "EXCEPT_KEY",
     "sink.delivery-guarantee": "at-least-once",
+    # A record that came must go: by the client's own limit (1 MiB) a large one would fail the job for ever.
+    "properties.max.request.size": str(128 << 20), "properties.buffer.memory": str(160 << 20),
 }  # fmt: skip
 
 
