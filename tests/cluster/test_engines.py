@@ -23,7 +23,7 @@ ENGINES: Mapping[str, type[LiveEngine] | type[FlinkEngine] | type[SparkEngine]] 
     "flink": FlinkEngine,
     "spark": SparkEngine,
 }
-SHIPPED: list[tuple[str, Wire]] = [("live", "json"), ("live", "avro"), ("spark", "json")]
+SHIPPED = [("live", "json"), ("live", "avro"), pytest.param("spark", "json", marks=pytest.mark.long)]
 """Beside them tests/cluster/test_flink.py has both on Flink, test_spark.py both on Spark."""
 
 

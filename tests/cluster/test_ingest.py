@@ -21,7 +21,7 @@ pytestmark = pytest.mark.cluster
 ALL = ("shop", "branches", "partner")
 
 
-@pytest.fixture(params=["json", "avro"])
+@pytest.fixture(params=["json", pytest.param("avro", marks=pytest.mark.long)])
 def company(request: pytest.FixtureRequest, tmp_path: Path, stack: Stack) -> Iterator[Sales]:
     with sales(tmp_path / "sales", stack, request.param, ALL) as made:
         yield made
