@@ -25,7 +25,7 @@ def _names(of: typer.Typer) -> set[str]:
 
 def test_the_commands_that_were_promised_are_there() -> None:
     promised = {"init", "check", "run", "status", "show", "audit", "explain", "test", "why", "rejected", "serve", "resync"}
-    letters = {"dead-letters list", "dead-letters show", "dead-letters replay"}
+    letters = {"dead-letters list", "dead-letters show", "dead-letters topics", "dead-letters replay"}
     debezium = {"debezium apply", "debezium status", "debezium signal", "debezium remove"}
     flink = {"flink sql", "flink deploy", "flink status", "flink stop"}
     assert commands() == promised | letters | debezium | flink | {"generate", "version", "demo", "ingest"}
