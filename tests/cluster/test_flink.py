@@ -119,6 +119,16 @@ def test_a_job_of_which_its_cluster_knows_nothing_goes_on_from_its_last_checkpoi
     assert sales.differences(history[4].expected) == {}
 
 
+@pytest.mark.long
+def test_a_job_that_can_make_no_savepoint_is_ended_all_the_same(sales: Company, history: list[Told], stack: Stack) -> None:
+    stack.flink.task_manager.kill()
+    until(lambda: sales.project.call("flink", "status", env=sales.env, expect=None).find("RUNNING") < 0, timeout=120, every=1)
+    sales.project.json("flink", "stop", env=sales.env)
+    stack.flink.task_manager.start()
+    sales.project.json("flink", "deploy", "--timeout", "240", env=sales.env)
+    assert sales.differences(history[4].expected) == {}
+
+
 def test_avro_in_rocksdb_side_by_side_and_a_letter_is_read_again(stack: Stack, tmp_path: Path) -> None:
     """A record whose schema the registry lacks is a dead letter until it has it, and the letters are replayed."""
     first, second = tell(PLAN, TABLES, SEED + 1, [12, 6])

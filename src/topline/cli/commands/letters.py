@@ -77,9 +77,10 @@ def replay(
     Example: `topline dead-letters replay 7 8`
     """
     from topline.cli.asking import replay_letters
-    from topline.cli.letter_topics import replay_on_flink
 
     if engine == "flink":
+        from topline.cli.letter_topics import replay_on_flink  # Kafka's client comes with an extra
+
         replay_on_flink(project, numbers or [], as_json=as_json)
     elif engine == "live":
         replay_letters(project, numbers or [], as_json=as_json)

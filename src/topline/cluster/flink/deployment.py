@@ -67,7 +67,7 @@ class Deployment:
         script = self._work.script(noted.group or "none")
         if job is not None and noted.digest == script.digest and not anew:
             return "nothing to do"
-        path = noted.path if job is None else self._jobs.stop(job.id)
+        path = noted.path if job is None else self._ended(job, noted)
         if path and not anew and noted.meaning == script.meaning and self._restore(noted, path):
             return "restored"
         self._rebuild(take_over=take_over)
@@ -82,7 +82,8 @@ class Deployment:
             return Status(gone, None, shown=bool(noted.job) and not noted.filling, why=why)
         checkpoint = self._jobs.checkpoint(job.id)
         lags = self._lags(noted)
-        drained = checkpoint is not None and not any(lag.unread for lag in lags) and self._settled(job, noted)
+        runs = job.state == "RUNNING" and checkpoint is not None
+        drained = runs and not any(lag.unread for lag in lags) and self._settled(job, noted)
         if drained and noted.filling:
             self._work.guest.swap(self._work.models, _fields(noted, filling=False), take_over=take_over)
             noted = self._noted()
@@ -112,9 +113,17 @@ class Deployment:
         noted, job = self._found()
         if job is None:
             return ""
-        path = self._jobs.stop(job.id)
+        path = self._ended(job, noted)
         self._work.guest.note(_fields(noted, path=path))
         return path
+
+    def _ended(self, job: Job, noted: Noted) -> str:
+        """The job's savepoint; of one that cannot make any (it fails again and again), the last checkpoint that was seen."""
+        try:
+            return self._jobs.stop(job.id)
+        except WorkError:
+            self._jobs.cancel(job.id)
+            return noted.path
 
     def _found(self) -> tuple[Noted, Job | None]:
         return self._noted(), self._jobs.named(self._work.name)
