@@ -19,7 +19,6 @@ from confluent_kafka import Producer
 import topline.cli.main
 from tests.cluster.engines.company import Company, Wire, company
 from tests.cluster.engines.feeding import Feed
-from tests.cluster.shop import changed
 from tests.cluster.stack import JARS, Stack
 from tests.exact.engines import DuckTruth, Rows
 from tests.exact.history import Histories, History
@@ -51,7 +50,11 @@ class World:
         return self.company.feed
 
     def drain(self, *arguments: str, expect: int = 0) -> None:
-        self.report = self.project.json("run", "--engine", "spark", *arguments, expect=expect)
+        self.report = self.project.json("run", "--engine", "spark", *arguments, expect=expect, env=self.company.env)
+
+    def call(self, *arguments: str, expect: int = 0) -> str:
+        shown: str = self.project.call("run", "--engine", "spark", *arguments, expect=expect, env=self.company.env)
+        return shown
 
     @property
     def changed(self) -> dict[str, int]:
@@ -95,8 +98,6 @@ def wire(request: pytest.FixtureRequest) -> Wire:
 @pytest.fixture
 def world(tmp_path: Path, stack: Stack, wire: Wire) -> World:
     made = company(stack, tmp_path / "sales", ROOT / "sales", PLAN, TABLES, wire, toast=True)
-    with changed(made.project.folder) as written:
-        written["results"]["dsn"] = made.dsn
     return World(made, stack.kafka.bootstrap)
 
 
@@ -203,7 +204,7 @@ def _overflow(world: World) -> None:
     topic, schema = world.feed.topic("shop.order_items"), TABLES["shop.order_items"].schema
     world.feed.events.put(topic, schema, [{**line, "item_no": number} for number in (1, 2)])
     world.feed.events.flush()
-    shown = world.project.call("run", "--engine", "spark", "--select", "top_salesmen", expect=1)
+    shown = world.call("--select", "top_salesmen", expect=1)
     assert "Spark cannot compute model top_salesmen: [NUMERIC_VALUE_OUT_OF_RANGE" in shown
     assert world.found() == before
 
@@ -220,31 +221,30 @@ def test_only_the_models_and_days_that_are_asked_for_are_written(world: World) -
     assert world.differences("top_salesmen") == {}
     assert dict(world.found()["salesman_daily"]).keys() <= world.expected()["salesman_daily"].keys()
     assert (world.epochs()["salesman_daily"], world.epochs()["top_salesmen"], world.epochs()["top_sales_by_city"]) == (1, 2, 0)
-    project = world.project
-    shown = project.call("run", "--engine", "spark", "--date", "2024-03-01", expect=2)
+    shown = world.call("--date", "2024-03-01", expect=2)
     assert "rejected_sales has no column `date`" in shown
-    shown = project.call("run", "--engine", "spark", "--select", "sales", expect=2)
+    shown = world.call("--select", "sales", expect=2)
     assert "no published model is named sales; there are" in shown
     for table in ("writer", "models"):
         world.sql(f"UPDATE _topline_{table} SET engine = 'live'")
-    assert "were written by the live engine" in project.call("run", "--engine", "spark", expect=1)
+    assert "were written by the live engine" in world.call(expect=1)
     world.drain("--take-over")
     assert world.differences() == {}
 
 
 @pytest.mark.parametrize("wire", ["json"], indirect=True)
 def test_what_cannot_be_done_is_refused_before_spark_starts(world: World) -> None:
-    run = ("run", "--engine", "spark")
     schema = world.company.schema
     with psycopg.connect(world.company.dsn) as connection:
         connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", (f"topline:{schema}",))
-        assert f"another engine writes the schema '{schema}' now" in world.project.call(*run, expect=1)
-    assert "a day such as 2026-11-21 is expected" in world.project.call(*run, "--date", "yesterday", expect=2)
-    assert "the first day comes after the last" in world.project.call(*run, "--date", "2026-11-21..2026-11-01", expect=2)
-    assert "leave --select and --date out" in world.project.call(*run, "--take-over", "--select", "sales", expect=2)
-    assert "go with --engine spark" in world.project.call("run", "--select", "top_salesmen", expect=2)
+        assert f"another engine writes the schema '{schema}' now" in world.call(expect=1)
+    assert "a day such as 2026-11-21 is expected" in world.call("--date", "yesterday", expect=2)
+    assert "the first day comes after the last" in world.call("--date", "2026-11-21..2026-11-01", expect=2)
+    assert "leave --select and --date out" in world.call("--take-over", "--select", "sales", expect=2)
+    shown = world.project.call("run", "--select", "top_salesmen", expect=2, env=world.company.env)
+    assert "go with --engine spark" in shown
     files = "sources.branches={kind: files, tables: {sales: {path: inbox, format: csv}}}"
-    assert "sources branches: Spark reads topics" in world.project.call(*run, "--set", files, expect=2)
+    assert "sources branches: Spark reads topics" in world.call("--set", files, expect=2)
 
 
 @pytest.mark.parametrize("wire", ["json"], indirect=True)
@@ -254,7 +254,9 @@ def test_a_run_that_is_killed_has_written_nothing_and_the_next_is_exact(world: W
     for number, point in enumerate(("shadow:filled", "publish:before-commit")):
         world.feed.play(history(6 + number, 2))
         before = world.found() if number else nothing
-        killed = world.project.start("run", "--engine", "spark", *asked, env={"TOPLINE_TEST_KILL_AT": point})
+        killed = world.project.start(
+            "run", "--engine", "spark", *asked, env={**world.company.env, "TOPLINE_TEST_KILL_AT": point}
+        )
         try:
             assert killed.wait(timeout=400) == -signal.SIGKILL, world.project.output()
         finally:
@@ -279,7 +281,7 @@ def test_spark_submit_runs_it(world: World) -> None:
         "1g",
     ]
     command = [*submit, topline.cli.main.__file__, "run", "--engine", "spark", "--project", str(world.project.folder), "--json"]
-    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
+    environment = {**os.environ, **world.company.env, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=250, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["epoch"] == 1
