@@ -114,4 +114,4 @@ def test_the_settings_of_others_are_known_to_their_connectors(driver: str, plugi
     wrong = {value["name"]: value["errors"] for value in values if value["errors"]}
     assert wrong.keys() <= {"database.hostname", "database.port", "database.user", "database.password"}, wrong
     known = {one["definition"]["name"] for one in found if one["definition"]}
-    assert {"table.include.list", "schema.history.internal.kafka.topic", "message.key.columns", "time.precision.mode"} <= known
+    assert {"table.include.list", "message.key.columns", "time.precision.mode", "decimal.handling.mode"} <= known
