@@ -122,7 +122,6 @@ def test_a_job_of_which_its_cluster_knows_nothing_goes_on_from_its_last_checkpoi
 @pytest.mark.long
 def test_a_job_that_can_make_no_savepoint_is_ended_all_the_same(sales: Company, history: list[Told], stack: Stack) -> None:
     stack.flink.task_manager.kill()
-    until(lambda: sales.project.call("flink", "status", env=sales.env, expect=None).find("RUNNING") < 0, timeout=120, every=1)
     sales.project.json("flink", "stop", env=sales.env)
     stack.flink.task_manager.start()
     sales.project.json("flink", "deploy", "--timeout", "240", env=sales.env)
