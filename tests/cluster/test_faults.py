@@ -48,8 +48,8 @@ class House:
         env = self.company.env
         self.processes[name] = self.running.enter_context(running(self.company.project, *arguments, **env))
 
-    def deploy(self, *arguments: str) -> None:
-        self.company.project.json("flink", "deploy", *arguments, env={"TOPLINE_RESULTS__DSN": self.by_flink})
+    def flink(self, *arguments: str) -> None:
+        self.company.project.json("flink", *arguments, env={"TOPLINE_RESULTS__DSN": self.by_flink})
 
     def kill(self, name: str, *again: str) -> None:
         """A process of ours, which is started again."""
@@ -69,9 +69,9 @@ def house(folder: Path, stack: Stack) -> Iterator[House]:
             made.start("worker", "ingest")
             made.start("engine", "run")
             company.generator.start()
-            made.deploy("--timeout", "300")
+            made.flink("deploy", "--timeout", "300")
             yield made
-            company.project.json("flink", "stop", env={"TOPLINE_RESULTS__DSN": made.by_flink})
+            made.flink("stop")
 
 
 def kill_broker(made: House) -> None:
@@ -124,12 +124,12 @@ def kill_task_manager(made: House) -> None:
 
 def kill_job_manager(made: House) -> None:
     """Without high availability it forgets its jobs: who deploys again goes on from the checkpoint that `status` saw."""
-    made.company.project.json("flink", "status", env={"TOPLINE_RESULTS__DSN": made.by_flink})
+    made.flink("status")
     made.stack.flink.job_manager.kill()
     made.company.sell(1)
     made.stack.flink.job_manager.start()
     until(lambda: made.stack.flink.task_manager.healthy, timeout=WITHIN, what="the TaskManager is back")
-    made.deploy("--no-wait")
+    made.flink("deploy", "--no-wait")
 
 
 FAULTS: dict[str, Callable[[House], None]] = {

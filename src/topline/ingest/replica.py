@@ -12,27 +12,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from topline.changes import DELETE, Sweep, TableChanges
-from topline.errors import SourceHalted, TransientError
-from topline.kafka.client import (
-    OFFSET_BEGINNING,
-    Client,
-    Consumer,
-    KafkaError,
-    Message,
-    TopicPartition,
-    arrived,
-    failure,
-    translated,
-)
+from topline.errors import SourceHalted
+from topline.kafka.client import Client, Message
 from topline.kafka.envelope import ORIGIN
 from topline.kafka.events import Format, Rows, Wanted
 from topline.kafka.topics import partitions_of
+from topline.kafka.whole import whole
 from topline.live.interner import Interner
 from topline.live.tables import Table
 from topline.schema import TableSchema
 from topline.sources.kafka.rows import bound
 
-_AT_ONCE = 50_000  # records
 _UTC = ZoneInfo("UTC")
 
 
@@ -75,34 +65,9 @@ class Replica:
 def read(client: Client, topic: str, format_: Format, replica: Replica, timeout: float) -> None:
     """Bring the topic, as it is committed, into the replica. SourceHalted for a record that cannot be read: whose row it is,
     nobody knows. TransientError where the brokers do not answer."""
-    consumer = client.consumer(f"{topic}-reader")
     wanted = Wanted(replica.schema.names, replica.schema.key, ORIGIN)
-    try:
-        with translated(f"read {topic}"):
-            unread = _begin(client, consumer, topic, timeout)
-            while unread:
-                messages = arrived(consumer, _AT_ONCE, timeout)
-                if not messages:
-                    raise TransientError(f"Kafka: cannot read {topic}: nothing came for {timeout:g} s")
-                _take([message for message in messages if not _ended(message, unread)], format_, wanted, replica)
-    finally:
-        consumer.close()
-
-
-def _begin(client: Client, consumer: Consumer, topic: str, timeout: float) -> set[int]:
-    numbers = set(range(partitions_of(client.admin(), topic, timeout)))
-    consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in numbers])
-    return numbers
-
-
-def _ended(message: Message, unread: set[int]) -> bool:
-    """Whether it says that a partition is at its end."""
-    if (error := message.error()) is None:
-        return False
-    if error.code() != KafkaError._PARTITION_EOF:
-        raise failure(error, f"read {message.topic()}")
-    unread.discard(int(message.partition() or 0))
-    return True
+    for messages in whole(client, topic, partitions_of(client.admin(), topic, timeout), timeout):
+        _take(messages, format_, wanted, replica)
 
 
 def _take(messages: Sequence[Message], format_: Format, wanted: Wanted, replica: Replica) -> None:

@@ -4,12 +4,12 @@ Source: Apache Kafka 4.3, "Kafka Connect: errors.deadletterqueue.context.headers
 """
 
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 
-from topline.kafka.client import OFFSET_BEGINNING, Client, KafkaError, Message, TopicPartition, failure, translated
+from topline.kafka.client import Client, Message
 from topline.kafka.names import dead_letters_of
-from topline.kafka.topics import look, partitions_of
+from topline.kafka.topics import look
+from topline.kafka.whole import whole
 
 ERRORS = "__connect.errors."
 """What the headers begin with."""
@@ -34,31 +34,14 @@ def letters_of(client: Client, topic: str) -> Iterator[TopicLetter]:
     """Of one topic, as far as they are there now; one that was written twice is told once; none where the topic has no topic
     of dead letters. TransientError where the brokers do not answer."""
     letters, timeout = dead_letters_of(topic), client.settings.timeout
-    if letters not in look(client.admin(), [letters], timeout):
+    if (found := look(client.admin(), [letters], timeout).get(letters)) is None:
         return
     seen: set[TopicLetter] = set()
-    for message in _messages(client, letters, range(partitions_of(client.admin(), letters, timeout))):
-        letter = _letter(topic, message)
-        if letter not in seen:
-            seen.add(letter)
-            yield letter
-
-
-def _messages(client: Client, topic: str, partitions: range) -> Iterator[Message]:
-    """All of a topic, to where it ends."""
-    with closing(client.consumer(f"{topic}-reader")) as consumer, translated(f"read {topic}"):
-        consumer.assign([TopicPartition(topic, number, OFFSET_BEGINNING) for number in partitions])
-        left = len(partitions)
-        while left:
-            message = consumer.poll(client.settings.timeout)
-            if message is None:
-                raise failure(KafkaError(KafkaError._TIMED_OUT), f"read {topic}")
-            if (error := message.error()) is None:
-                yield message
-            elif error.code() == KafkaError._PARTITION_EOF:
-                left -= 1
-            else:
-                raise failure(error, f"read {topic}")
+    for messages in whole(client, letters, found.partitions, timeout):
+        for letter in (_letter(topic, message) for message in messages):
+            if letter not in seen:
+                seen.add(letter)
+                yield letter
 
 
 def _letter(topic: str, message: Message) -> TopicLetter:

@@ -14,7 +14,7 @@ from topline.kafka.settings import KafkaSettings, kafka_settings
 from topline.schema import TableSchema
 from topline.section import Section, where
 from topline.sources.base import Context, Source
-from topline.sources.route import Route, Routed, behind_kafka
+from topline.sources.route import Route, Routed, behind_kafka, by_kind
 
 KINDS: Mapping[str, str] = {
     "files": "topline.sources.files",
@@ -50,7 +50,7 @@ def kind(name: str) -> Kind:
 
 
 def _route(context: Context, settings: Any) -> Route:
-    return Route({table: (settings.kind, table) for table in context.tables})
+    return by_kind(context, settings.kind)
 
 
 def settings_of(name: str) -> type[Settings]:

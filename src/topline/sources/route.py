@@ -42,6 +42,11 @@ class Route:
         return {table: topic_of(context.kafka.prefix, context.name, *place) for table, place in self.places.items()}
 
 
+def by_kind(context: Context, kind: str) -> Route:
+    """Of a source whose topics only `topline ingest` writes: they are called by its kind."""
+    return Route({table: (kind, table) for table in context.tables})
+
+
 def behind_kafka(context: Context, route: Route) -> Source:
     """The same tables, read from their topics. ConfigError where the project has no cluster."""
     from topline.sources.kafka.source import KafkaSource  # the client library comes with an extra
